@@ -1,0 +1,1 @@
+"""Imaging models and what they find, as Observations with device and provenance."""

@@ -1,0 +1,1 @@
+"""Imaging models, one declaration a file."""

@@ -1,0 +1,51 @@
+"""A server under measurement: started on a free port over a throw-away folder, its CPU time read."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+
+class Server:
+    """`hounsfield serve --auth open` as a child process."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def __enter__(self) -> Self:
+        begun = time.perf_counter()
+        command = [sys.executable, "-m", "fhir_server", "serve", "--auth", "open", "--port", "0"]
+        command += ["--mllp-port", "off", "--dimse-port", "off", "--data", str(self._data)]
+        log = (self._data.parent / "server.log").open("ab")
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        if self._process.stdout is None:
+            raise RuntimeError("the server has no standard output")
+        line = self._process.stdout.readline()
+        if not line.startswith("ready "):
+            raise RuntimeError("the server did not start")
+        self.ready_seconds = time.perf_counter() - begun
+        self.port = int(line.split(":")[2].partition("/")[0])
+        self._measured = psutil.Process(self._process.pid)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def cpu_seconds(self) -> float:
+        """Give the CPU time that the process has used, in seconds."""
+        times = self._measured.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_mb(self) -> float:
+        """Give the resident memory in MB."""
+        return float(self._measured.memory_info().rss) / 1e6

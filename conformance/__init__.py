@@ -1,0 +1,1 @@
+"""What is right and what we claim: validation and the CapabilityStatement."""

@@ -1,0 +1,1 @@
+"""DICOMweb: the archive, DICOM JSON, ImagingStudy and the /dicom-web routes."""

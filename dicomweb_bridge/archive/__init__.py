@@ -1,0 +1,1 @@
+"""Where pixels live: the archive port and its adapters."""

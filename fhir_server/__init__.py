@@ -1,0 +1,1 @@
+"""The server: interactions, search, stores, and the edges: HTTP, MLLP and the command line."""

@@ -1,0 +1,1 @@
+"""The commands of `hounsfield`, one declaration a file."""

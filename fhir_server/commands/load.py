@@ -1,0 +1,118 @@
+"""hounsfield load: files into a store, here or over HTTP."""
+
+import asyncio
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from fhir_server import loading
+from fhir_server.command import command
+from fhir_server.files import files
+from fhir_server.settings import Settings
+
+_SHOWN = 50
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="NDJSON, Bundle, resource, folder"
+    )
+    parser.add_argument(
+        "--base", metavar="URL", help="a running server's FHIR base, instead of --data"
+    )
+    parser.add_argument("--token", help="access token for --base (or HOUNSFIELD_TOKEN)")
+    parser.add_argument(
+        "--again", action="store_true", help="begin anew, whatever was loaded before"
+    )
+
+
+@command(
+    "load", "load NDJSON, Bundles, resources or folders", takes="data store", configure=_arguments
+)
+def load(given: Namespace, settings: Settings) -> int:
+    """Load, and print counts and what was refused with the reasons; 1 if anything was."""
+    return asyncio.run(_load(given, settings))
+
+
+async def _load(given: Namespace, settings: Settings) -> int:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    try:
+        found = files(given.paths)
+    except FileNotFoundError as fault:
+        print(f"hounsfield: {fault}", file=sys.stderr)
+        return 2
+    totals = loading.Loaded()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    async with _sender(given, settings) as send:
+        state = Path(".hounsfield-load.json") if given.base else settings.data / "load.json"
+        if given.again:
+            state.unlink(missing_ok=True)
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            shown = bar.add_task("loading")
+            async for totals in loading.load(found, send, loading.Progress(state)):
+                bar.update(
+                    shown, description=f"{totals.stored} stored, {len(totals.refused)} refused"
+                )
+    return _report(totals)
+
+
+def _report(totals: loading.Loaded) -> int:
+    print(f"{totals.stored} stored, {totals.skipped} loaded before, {len(totals.refused)} refused")
+    for refused in totals.refused[:_SHOWN]:
+        print(f"  {refused.path}:{refused.place}: {refused.reason}")
+    if len(totals.refused) > _SHOWN:
+        print(f"  … and {len(totals.refused) - _SHOWN} more")
+    return 1 if totals.refused else 0
+
+
+def _sender(given: Namespace, settings: Settings) -> AbstractAsyncContextManager[loading.Send]:
+    if given.base:
+        return _remote(given.base.rstrip("/"), given.token or os.environ.get("HOUNSFIELD_TOKEN"))
+    return _here(settings)
+
+
+@asynccontextmanager
+async def _here(settings: Settings) -> AsyncIterator[loading.Send]:
+    """Give what stores in the data folder itself, through the same door as everyone."""
+    from fhir_server import app, tenancy
+    from fhir_server.interactions import answer
+    from fhir_server.interactions.dispatch import dispatch
+    from fhir_server.message import FhirRequest
+    from resources.model import Resource, parse, serialise
+    from resources.outcome import FhirError
+
+    async with app.installation(settings, "http://localhost") as house:
+        context = house.ours(tenancy.DEFAULT, "load")
+
+        async def send(bundle: Resource) -> tuple[int, Resource]:
+            try:
+                response = await dispatch(context, FhirRequest("POST", "", body=serialise(bundle)))
+            except FhirError as refused:
+                response = answer.failed(refused)
+            return response.status, parse(response.body)
+
+        yield send
+
+
+@asynccontextmanager
+async def _remote(base: str, token: str | None) -> AsyncIterator[loading.Send]:
+    """Give what posts to a running server."""
+    import httpx
+
+    from resources.model import Resource, parse, serialise
+
+    headers = {"Content-Type": "application/fhir+json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    async with httpx.AsyncClient(headers=headers, timeout=300) as client:
+
+        async def send(bundle: Resource) -> tuple[int, Resource]:
+            response = await client.post(base, content=serialise(bundle))
+            return response.status_code, parse(response.content)
+
+        yield send

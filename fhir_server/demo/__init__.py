@@ -1,0 +1,1 @@
+"""The demo day: three patients, real images, every edge of the server."""

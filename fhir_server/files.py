@@ -1,0 +1,65 @@
+"""Resources in files: NDJSON (.gz too), Bundles, single resources, folders, read one by one."""
+
+import gzip
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct
+
+from resources.model import Resource, parse
+from resources.outcome import Invalid
+
+_ENDINGS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
+
+
+class Found(Struct, frozen=True):
+    """One resource with where it stood: file, and its line or entry from 1; or what was wrong there."""
+
+    path: str
+    place: int
+    resource: Resource | None
+    problem: str = ""
+
+
+def files(paths: Iterable[Path]) -> list[Path]:
+    """Give the files that are named, and those below the folders, in order; raises FileNotFoundError."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            below = (p for p in path.rglob("*") if p.is_file() and p.name.endswith(_ENDINGS))
+            found.extend(sorted(below))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return found
+
+
+def resources(path: Path) -> Iterator[Found]:
+    """Give the resources of one file; what cannot be read is given as a problem, not raised."""
+    try:
+        with _opened(path) as stream:
+            if ".ndjson" in path.name:
+                yield from _lines(path, stream)
+            else:
+                yield _one(path, 1, stream.read())
+    except (OSError, EOFError) as fault:
+        yield Found(str(path), 0, None, f"cannot be read: {type(fault).__name__}")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[Found]:
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            yield _one(path, number, line)
+
+
+def _one(path: Path, place: int, raw: bytes) -> Found:
+    try:
+        return Found(str(path), place, parse(raw.removeprefix(b"\xef\xbb\xbf")))
+    except Invalid as fault:
+        return Found(str(path), place, None, str(fault))

@@ -1,0 +1,46 @@
+"""What Prometheus reads at /metrics: requests by interaction class, status and time."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """The counters of one server; labels never hold ids, so neither cost nor PHI grows with data."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "hounsfield_requests_total",
+            "Requests answered.",
+            ("door", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "hounsfield_request_seconds",
+            "Time from a request's arrival to its answer.",
+            ("door",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.messages = Counter(
+            "hounsfield_hl7v2_messages_total",
+            "HL7 v2 messages answered, by acknowledgement code.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.children = Gauge(
+            "hounsfield_child_up",
+            "Whether a supervised child is running.",
+            ("child",),
+            registry=self.registry,
+        )
+
+    def answered(self, door: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._requests.labels(door, method, str(status)).inc()
+        self._seconds.labels(door).observe(seconds)
+
+    def text(self) -> bytes:
+        """Give all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,68 @@
+"""What an interaction answers: status, ETag, Last-Modified, Location, body by Prefer (FHIR R4 http.html)."""
+
+from email.utils import formatdate
+
+from fhir_server.context import Context
+from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.store.port import Key, Version
+from resources.model import serialise
+from resources.outcome import FhirError, NotSupported, information, operation_outcome
+
+_RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
+_HANDLINGS = frozenset({"strict", "lenient"})
+MICROSECOND = 1_000
+
+
+def preferences(request: FhirRequest) -> dict[str, str]:
+    """Parse Prefer (RFC 7240); raises NotSupported for a value that FHIR does not name."""
+    found: dict[str, str] = {}
+    for part in request.headers.get("prefer", "").replace(";", ",").split(","):
+        name, _, value = part.strip().partition("=")
+        if name:
+            found[name] = value.strip('"')
+    for name, allowed in (("return", _RETURNS), ("handling", _HANDLINGS)):
+        if name in found and found[name] not in allowed:
+            raise NotSupported(f"Prefer: {name} takes one of {', '.join(sorted(allowed))}")
+    return found
+
+
+def lenient(context: Context, request: FhirRequest) -> bool:
+    """Tell whether unknown parameters are ignored: by Prefer, else by the installation's setting."""
+    handling = preferences(request).get("handling")
+    return context.services.policy.lenient if handling is None else handling == "lenient"
+
+
+def validators(version: Version) -> dict[str, str]:
+    """Give ETag and Last-Modified of a version."""
+    return {
+        "ETag": f'W/"{version.version_id}"',
+        "Last-Modified": formatdate(version.updated / MICROSECOND, usegmt=True),
+    }
+
+
+def location(context: Context, version: Version) -> str:
+    """Give the versioned URL of a stored version."""
+    return f"{context.base}/{version.key.reference}/_history/{version.version_id}"
+
+
+def stored(context: Context, request: FhirRequest, version: Version, status: int) -> FhirResponse:
+    """Answer a write, with the body that Prefer asks for (the representation by default)."""
+    headers = {**validators(version), "Location": location(context, version)}
+    match preferences(request).get("return"):
+        case "minimal":
+            body = b""
+        case "OperationOutcome":
+            body = serialise(information(f"Stored as version {version.version_id}"))
+        case _:
+            body = version.body or b""
+    return FhirResponse(status, body, headers)
+
+
+def failed(error: FhirError) -> FhirResponse:
+    """Answer an error with its OperationOutcome."""
+    return FhirResponse(error.status, serialise(operation_outcome(error.issues)))
+
+
+def key(context: Context, type_: str, id_: str) -> Key:
+    """Give the key of a resource in the caller's tenant."""
+    return Key(context.tenant, type_, id_)

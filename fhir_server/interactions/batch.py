@@ -1,0 +1,49 @@
+"""Interactions batch and transaction: https://hl7.org/fhir/R4/http.html#transaction"""
+
+from typing import Any
+
+from fhir_server.context import Context, Handler
+from fhir_server.interactions import answer, transaction
+from fhir_server.interactions.entry import Answered, rendered, request_of
+from fhir_server.message import FhirRequest, FhirResponse
+from resources import bundle, model
+from resources.model import Resource
+from resources.outcome import FhirError, Invalid, TooCostly
+
+
+async def batch(context: Context, request: FhirRequest, dispatch: Handler) -> FhirResponse:
+    """Run a Bundle posted to the base: a batch entry by entry, a transaction all or nothing."""
+    resource = model.parse(request.body)
+    if resource["resourceType"] != "Bundle":
+        raise Invalid("The base takes a Bundle of type batch or transaction")
+    entries = _entries(context, resource)
+    kind = resource.get("type")
+    if kind == "transaction":
+        answers = await transaction.run(context, entries, answer.preferences(request), dispatch)
+    elif kind == "batch":
+        answers = [
+            await _each(context, entry, index, dispatch) for index, entry in enumerate(entries)
+        ]
+    else:
+        raise Invalid(
+            "The Bundle's type is neither batch nor transaction", expression="Bundle.type"
+        )
+    return FhirResponse(200, bundle.response(f"{kind}-response", answers))
+
+
+def _entries(context: Context, resource: Resource) -> list[dict[str, Any]]:
+    entries = resource.get("entry", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Invalid("Bundle.entry is a list of objects", expression="Bundle.entry")
+    if len(entries) > context.services.policy.max_entries:
+        raise TooCostly(f"A Bundle may have {context.services.policy.max_entries} entries")
+    return entries
+
+
+async def _each(context: Context, entry: dict[str, Any], index: int, dispatch: Handler) -> Answered:
+    """Run one entry of a batch; its failure is its own."""
+    try:
+        response = await dispatch(context, request_of(context, entry, index))
+    except FhirError as error:
+        response = answer.failed(error)
+    return rendered(response)

@@ -1,0 +1,130 @@
+"""(method, path) to interaction or operation: the FHIR URL table (FHIR R4 http.html#summary)."""
+
+from fhir_server.context import Context, Route
+from fhir_server.interactions import batch, create, delete, history, read, search, update
+from fhir_server.message import FhirRequest, FhirResponse
+from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
+
+_INSTANCE_HISTORY = 3
+_ASYNC = "_async"
+
+
+async def dispatch(context: Context, request: FhirRequest) -> FhirResponse:
+    """Run the interaction or operation that a request names; raises FhirError."""
+    parts = [part for part in request.path.split("/") if part]
+    if parts and parts[0] == _ASYNC:
+        return await _job(context, request, parts)
+    if parts and parts[-1].startswith("$"):
+        return await _operation(context, request, parts)
+    match request.method:
+        case "GET" | "HEAD":
+            return await _get(context, request, parts)
+        case "POST":
+            return await _post(context, request, parts)
+        case "PUT":
+            return await _put(context, request, parts)
+        case "DELETE":
+            return await _delete(context, request, parts)
+        case _:
+            raise MethodNotAllowed("This method is not offered here")
+
+
+async def _get(  # noqa: PLR0911 - one return a URL form
+    context: Context, request: FhirRequest, parts: list[str]
+) -> FhirResponse:
+    if parts and parts[-1] == "_history" and len(parts) <= _INSTANCE_HISTORY:
+        return await history.history(context, request, *parts[:-1])
+    match parts:
+        case ["metadata"]:
+            return _capabilities(context, request)
+        case [type_]:
+            return await search.search(context, request, type_)
+        case [type_, id_]:
+            return await _read(context, request, type_, id_)
+        case [type_, id_, "_history", version_id]:
+            return await read.vread(context, request, type_, id_, version_id)
+        case [compartment, id_, type_]:
+            within = search.Within(compartment, id_)
+            return await search.search(context, request, type_, within)
+        case _:
+            return _nowhere(parts)
+
+
+async def _read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
+    if id_ == "_search":
+        raise MethodNotAllowed("_search takes POST")
+    return await read.read(context, request, type_, id_)
+
+
+def _nowhere(parts: list[str]) -> FhirResponse:
+    if not parts:
+        raise NotSupported("Search over all types is not offered")
+    raise NotFound("Nothing has this URL")
+
+
+async def _post(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    match parts:
+        case []:
+            return await batch.batch(context, request, dispatch)
+        case [type_]:
+            return await create.create(context, request, type_)
+        case [type_, "_search"]:
+            return await search.search(context, request, type_)
+        case _:
+            raise MethodNotAllowed("POST is not offered here")
+
+
+async def _put(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    match parts:
+        case [type_] if request.query:
+            return await update.conditional_update(context, request, type_)
+        case [_]:
+            raise Invalid("An update names an id or a condition")
+        case [type_, id_]:
+            return await update.update(context, request, type_, id_)
+        case _:
+            raise MethodNotAllowed("PUT is not offered here")
+
+
+async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    match parts:
+        case [type_] if request.query:
+            return await delete.conditional_delete(context, request, type_)
+        case [_]:
+            raise Invalid("A delete names an id or a condition")
+        case [type_, id_]:
+            return await delete.delete(context, request, type_, id_)
+        case _:
+            raise MethodNotAllowed("DELETE is not offered here")
+
+
+def _capabilities(context: Context, request: FhirRequest) -> FhirResponse:
+    """Interaction capabilities: https://hl7.org/fhir/R4/http.html#capabilities"""
+    mode = dict(request.query).get("mode", "full")
+    if mode != "full":
+        raise NotSupported("The CapabilityStatement is offered with mode=full")
+    return FhirResponse(200, context.services.capabilities(context.base))
+
+
+async def _operation(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    route = _route(context, parts)
+    if request.method not in {"GET", "POST"} or (request.method == "GET" and route.affects_state):
+        raise MethodNotAllowed(f"${route.code} takes POST")
+    return await route.answer(context, request)
+
+
+def _route(context: Context, parts: list[str]) -> Route:
+    level = ("system", "type", "instance")[min(len(parts) - 1, 2)]
+    for route in context.services.operations.get(parts[-1][1:], ()):
+        typed = level == "system" or parts[0] in route.types or not route.types
+        if level in route.levels and typed and len(parts) <= 3:
+            return route
+    raise NotFound("There is no such operation here", issue="not-supported")
+
+
+async def _job(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    """Answer for a job's status or files: https://hl7.org/fhir/R4/async.html"""
+    routes = context.services.operations.get(_ASYNC, ())
+    if not routes or len(parts) == 1:
+        raise NotFound("Nothing has this URL")
+    return await routes[0].answer(context, request)

@@ -1,0 +1,50 @@
+"""One entry of a batch or transaction: its request as an edge would give it, its response as Bundle.entry."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fhir_server.context import Context
+from fhir_server.message import FhirRequest, FhirResponse
+from resources.model import parse, serialise
+from resources.outcome import Invalid
+
+_HEADERS = {
+    "ifMatch": "if-match",
+    "ifNoneMatch": "if-none-match",
+    "ifModifiedSince": "if-modified-since",
+    "ifNoneExist": "if-none-exist",
+}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_REFUSED = 400
+
+Answered = tuple[dict[str, Any], bytes, str]
+
+
+def request_of(context: Context, entry: dict[str, Any], index: int) -> FhirRequest:
+    """Give an entry's request as the HTTP edge would; raises Invalid naming the entry."""
+    asked = entry.get("request")
+    if not isinstance(asked, dict) or asked.get("method") not in _METHODS:
+        raise Invalid(
+            "The entry needs a request with a method", expression=f"Bundle.entry[{index}].request"
+        )
+    url = asked.get("url")
+    if not isinstance(url, str):
+        raise Invalid("The entry needs a url", expression=f"Bundle.entry[{index}].request.url")
+    path, _, query = url.removeprefix(context.base + "/").removeprefix("/").partition("?")
+    headers = {h: str(asked[n]) for n, h in _HEADERS.items() if n in asked}
+    body = serialise(entry["resource"]) if isinstance(entry.get("resource"), dict) else b""
+    pairs = tuple(parse_qsl(query, keep_blank_values=True))
+    return FhirRequest(asked["method"], path, pairs, headers, body)
+
+
+def rendered(response: FhirResponse) -> Answered:
+    """Give a response as the entry of a response Bundle: element, resource, full URL."""
+    told: dict[str, Any] = {"status": str(response.status)}
+    for header, name in (("Location", "location"), ("ETag", "etag")):
+        if header in response.headers:
+            told[name] = response.headers[header]
+    if response.status >= _REFUSED:
+        told["outcome"] = parse(response.body)
+        return told, b"", ""
+    full_url = response.headers.get("Location", "").partition("/_history/")[0]
+    return told, response.body, full_url

@@ -1,0 +1,111 @@
+"""Interaction history at instance, type and system level: https://hl7.org/fhir/R4/http.html#history"""
+
+from urllib.parse import urlencode
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer, reach
+from fhir_server.interactions.writing import known_type
+from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.search.expression import Cursor
+from fhir_server.store.port import Page, Scope, Version, instant
+from resources import bundle, datatypes
+from resources.outcome import Forbidden, Invalid, NotFound, NotSupported
+
+_KNOWN = frozenset({"_count", "_since", "_at", "_cursor", "_format", "_pretty"})
+_STATUS = {"POST": "201", "PUT": "200", "PATCH": "200", "DELETE": "204"}
+
+
+async def history(
+    context: Context, request: FhirRequest, type_: str | None = None, id_: str | None = None
+) -> FhirResponse:
+    """Give versions newest first, a page at a time; each is in the caller's reach or absent."""
+    await _may(context, type_, id_)
+    asked = _asked(context, request)
+    place = "/".join(part for part in (type_, id_, "_history") if part)
+    page = _page(context, asked, place)
+    found = await context.services.store.history(Scope(context.tenant, type_, id_), page)
+    shown, following = found[: page.limit - 1], len(found) == page.limit
+    links = [("self", _url(context, place, asked))]
+    if following and shown:
+        links.append(
+            ("next", _url(context, place, {**asked, "_cursor": _next(context, shown[-1], place)}))
+        )
+    entries = [_entry(context, v) for v in shown if await reach.visible(context, v, "r")]
+    return FhirResponse(200, bundle.history(entries, links, None))
+
+
+async def _may(context: Context, type_: str | None, id_: str | None) -> None:
+    if type_ is not None:
+        known_type(context, type_)
+        context.require(type_, "r")
+    elif not context.access.unlimited("*", "r"):
+        raise Forbidden("The history of everything needs a token for everything")
+    if type_ is not None and id_ is not None:
+        key = answer.key(context, type_, id_)
+        if await reach.current(context, key, "r") is None:
+            raise NotFound("There is no such resource, or it is out of this token's reach")
+
+
+def _asked(context: Context, request: FhirRequest) -> dict[str, str]:
+    asked = dict(request.query)
+    for name in asked.keys() - _KNOWN:
+        if not answer.lenient(context, request):
+            raise NotSupported(f"History takes no parameter {name}")
+        del asked[name]
+    return asked
+
+
+def _page(context: Context, asked: dict[str, str], place: str) -> Page:
+    services = context.services
+    count = asked.get("_count", str(services.policy.page_size))
+    if not count.isascii() or not count.isdigit():
+        raise Invalid("_count takes a whole number", issue="value")
+    limit = max(1, min(int(count[:9]), services.policy.page_limit)) + 1
+    cursor = asked.get("_cursor")
+    before = None
+    if cursor is not None:
+        before = services.paging.cursor(cursor, _bound(context, place), services.clock()).place
+    low, high = _times(asked)
+    return Page(limit, before, low, high)
+
+
+def _times(asked: dict[str, str]) -> tuple[int | None, int | None]:
+    """Give the interval of instants from _since, or of the versions current within _at's."""
+    if "_at" in asked:
+        raise NotSupported("_at is not offered; use _since")
+    if "_since" not in asked:
+        return None, None
+    try:
+        return datatypes.interval(asked["_since"])[0], None
+    except ValueError:
+        raise Invalid("_since takes an instant", issue="value") from None
+
+
+def _bound(context: Context, place: str) -> bytes:
+    return f"history\n{context.tenant}\n{place}".encode()
+
+
+def _next(context: Context, last: Version, place: str) -> str:
+    cursor = Cursor((), last.position)
+    return context.services.paging.token(cursor, _bound(context, place), context.services.clock())
+
+
+def _url(context: Context, place: str, asked: dict[str, str]) -> str:
+    query = urlencode(asked)
+    return f"{context.base}/{place}" + (f"?{query}" if query else "")
+
+
+def _entry(context: Context, version: Version) -> bytes:
+    created = version.method == "POST"
+    request = {
+        "method": version.method,
+        "url": version.key.type if created else version.key.reference,
+    }
+    status = "201" if version.version_id == 1 and version.body else _STATUS[version.method]
+    response = {
+        "status": status,
+        "etag": f'W/"{version.version_id}"',
+        "lastModified": instant(version.updated),
+    }
+    full_url = f"{context.base}/{version.key.reference}"
+    return bundle.history_entry(full_url, version.body, request, response)

@@ -1,0 +1,20 @@
+"""What the door offers, as values: the CapabilityStatement and the docs follow from here."""
+
+TYPE_INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
+PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
+CONDITIONALS = {
+    "conditionalCreate": True,
+    "conditionalRead": "full-support",
+    "conditionalUpdate": True,
+    "conditionalDelete": "single",
+}

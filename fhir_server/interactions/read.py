@@ -1,0 +1,61 @@
+"""Interactions read and vread: https://hl7.org/fhir/R4/http.html#read and #vread"""
+
+from email.utils import parsedate_to_datetime
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer, reach
+from fhir_server.interactions.writing import known_type
+from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.store.port import Version
+from resources.outcome import Gone, NotFound
+
+_SECOND = 1_000
+
+
+async def read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
+    """Give the current version; 304 where the caller has it, 410 where it is deleted."""
+    known_type(context, type_)
+    version = await reach.current(context, answer.key(context, type_, id_), "r")
+    return _given(request, version)
+
+
+async def vread(
+    context: Context, request: FhirRequest, type_: str, id_: str, version_id: str
+) -> FhirResponse:
+    """Give one version; limited callers must reach the current one and that version itself."""
+    known_type(context, type_)
+    key = answer.key(context, type_, id_)
+    context.require(type_, "r")
+    number = int(version_id) if version_id.isascii() and version_id.isdigit() else 0
+    version = await context.services.store.vread(key, number) if 0 < number < 2**31 else None
+    if version is not None and not await reach.visible(context, version, "r"):
+        version = None
+    return _given(request, version)
+
+
+def _given(request: FhirRequest, version: Version | None) -> FhirResponse:
+    if version is None:
+        raise NotFound("There is no such resource, or it is out of this token's reach")
+    if version.body is None:
+        raise Gone("The resource was deleted")
+    headers = answer.validators(version)
+    if _unchanged(request, version):
+        return FhirResponse(304, b"", headers)
+    return FhirResponse(200, version.body, headers)
+
+
+def _unchanged(request: FhirRequest, version: Version) -> bool:
+    """Tell whether If-None-Match names the version, or without it If-Modified-Since is not before it."""
+    etags = request.headers.get("if-none-match")
+    if etags is not None:
+        return etags.strip() == "*" or f'"{version.version_id}"' in (
+            tag.strip().removeprefix("W/") for tag in etags.split(",")
+        )
+    since = request.headers.get("if-modified-since")
+    if since is None:
+        return False
+    try:
+        moment = parsedate_to_datetime(since).timestamp()
+    except ValueError:
+        return False
+    return version.updated // _SECOND <= moment

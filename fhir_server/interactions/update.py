@@ -1,0 +1,131 @@
+"""Interaction update, as create and conditional too: https://hl7.org/fhir/R4/http.html#update"""
+
+import re
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer, conditional, reach
+from fhir_server.interactions.writing import change, of_type
+from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.store.port import (
+    Change,
+    Key,
+    MatchConflict,
+    NoMatch,
+    Precondition,
+    Version,
+    VersionConflict,
+    VersionIs,
+)
+from resources import model
+from resources.model import Resource
+from resources.outcome import Conflict, Invalid, NotFound, PreconditionFailed
+
+_ID = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
+_ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
+
+
+async def update(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
+    """Store a new version under the URL's id, or create it there; If-Match makes it version-aware."""
+    resource = _resource(context, request, type_)
+    if not _ID.match(id_):
+        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
+    if resource.get("id") != id_:
+        raise Invalid("The body's id is not the URL's", expression=f"{type_}.id")
+    key = answer.key(context, type_, id_)
+    existing = await may_write(context, key)
+    return await _put(context, request, key, resource, existing, ())
+
+
+async def conditional_update(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
+    """Update the one match, create where nothing matches; raises PreconditionFailed where several do."""
+    resource = _resource(context, request, type_)
+    context.require(type_, "s")
+    plan = conditional.plan_of(context, type_, request.query)
+    while True:
+        match = await conditional.one(context, plan)
+        key = chosen(context, resource, type_, match)
+        existing = await may_write(context, key)
+        guard = NoMatch(plan, apart_from=key)
+        try:
+            return await _put(context, request, key, dict(resource), existing, (guard,))
+        except MatchConflict:
+            continue
+
+
+def chosen(context: Context, resource: Resource, type_: str, match: Version | None) -> Key:
+    """Give the key that a conditional update writes to: the match's, else the body's id, else a new one."""
+    own = resource.get("id")
+    if match is None:
+        return answer.key(context, type_, own or context.services.new_id())
+    if own is not None and own != match.key.id:
+        raise Invalid("The body's id is not that of the resource that matches")
+    return match.key
+
+
+def expected(request: FhirRequest) -> int | None:
+    """Give the version id that If-Match names, or None; raises Invalid for one that is no ETag."""
+    text = request.headers.get("if-match")
+    if text is None:
+        return None
+    found = _ETAG.match(text.strip())
+    if found is None:
+        raise Invalid('If-Match is written W/"versionId"')
+    return int(found[1])
+
+
+def _resource(context: Context, request: FhirRequest, type_: str) -> Resource:
+    resource = model.parse(request.body)
+    of_type(context, resource, type_)
+    return resource
+
+
+async def may_write(context: Context, key: Key) -> Version | None:
+    """Give the live version that is to be written over, or None; refuses what access does not allow."""
+    existing = await context.services.store.read(key)
+    if existing is None or existing.body is None:
+        context.require(key.type, "u" if context.access.grants_for(key.type, "u") else "c")
+        return None
+    if await reach.current(context, key, "u") is None:
+        raise NotFound("There is no such resource, or it is out of this token's reach")
+    return existing
+
+
+async def _put(
+    context: Context,
+    request: FhirRequest,
+    key: Key,
+    resource: Resource,
+    existing: Version | None,
+    guards: tuple[Precondition, ...],
+) -> FhirResponse:
+    wanted = expected(request)
+    written = change(context, key, "PUT", resource)
+    reach.refuse_out_of_reach(context, written, "u" if existing else "c")
+    if wanted is None and same(context, written, existing):
+        return answer.stored(context, request, existing_of(existing), 200)
+    conditions = (*guards, VersionIs(key, wanted)) if wanted is not None else guards
+    try:
+        version = (await context.services.store.commit((written,), conditions))[0]
+    except VersionConflict as conflict:
+        raise stale(conflict) from None
+    return answer.stored(context, request, version, 200 if existing else 201)
+
+
+def same(context: Context, written: Change, existing: Version | None) -> bool:
+    """Tell whether our own edge would write what is there already (the HTTP door always makes a version)."""
+    if not context.keep_unchanged or existing is None or written.body is None:
+        return False
+    return written.body.at(existing.version_id, existing.updated) == existing.body
+
+
+def existing_of(version: Version | None) -> Version:
+    """Give a version that is known to be there."""
+    if version is None:
+        raise Conflict("The resource went away meanwhile")
+    return version
+
+
+def stale(conflict: VersionConflict) -> PreconditionFailed:
+    """Give the refusal of a version-aware write whose version is not the current one."""
+    now = f"version {conflict.current} is current" if conflict.current else "there is none now"
+    return PreconditionFailed(f"If-Match names another version: {now}")

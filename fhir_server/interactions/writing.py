@@ -1,0 +1,61 @@
+"""A resource made ready to be stored: checked, indexed and serialised once (FHIR R4 http.html#create)."""
+
+from fhir_server.context import Context
+from fhir_server.store.port import Body, Change, Key, Method
+from resources.model import Resource, serialise
+from resources.outcome import Invalid, Issue, NotFound, Unprocessable
+
+_CUT = ("resourceType", "id", "meta")
+_OURS = ("versionId", "lastUpdated")
+_MALFORMED = frozenset({"structure", "required", "value", "invalid"})
+
+
+def change(context: Context, key: Key, method: Method, resource: Resource) -> Change:
+    """Check, index and serialise a resource for a write under a key; raises Unprocessable.
+
+    The id of the resource becomes the key's; the store writes versionId and lastUpdated.
+    """
+    resource["id"] = key.id
+    refuse_faults(context, resource)
+    values = context.services.planner.parameters.values(resource)
+    return Change(key, method, body(resource), values)
+
+
+def refuse_faults(context: Context, resource: Resource) -> None:
+    """Raise Unprocessable (or Invalid for a broken form) with every fault that validation finds."""
+    issues = context.services.validator.check(resource)
+    if any(issue.severity in {"error", "fatal"} for issue in issues):
+        raise fault(issues)
+
+
+def fault(issues: tuple[Issue, ...]) -> Invalid | Unprocessable:
+    """Give 400 where the form is broken, 422 where a rule is."""
+    kind = Invalid if any(issue.code in _MALFORMED for issue in issues) else Unprocessable
+    return kind("The resource is not valid", issues=issues)
+
+
+def body(resource: Resource) -> Body:
+    """Serialise a resource around the place where the store writes versionId and lastUpdated."""
+    meta = {k: v for k, v in resource.get("meta", {}).items() if k not in _OURS}
+    rest = {k: v for k, v in resource.items() if k not in _CUT}
+    head = b'{"resourceType":%b,"id":%b,"meta":{' % (
+        serialise(resource["resourceType"]),
+        serialise(resource["id"]),
+    )
+    after_meta = b"," + serialise(meta)[1:] if meta else b"}"
+    return Body(head, after_meta + (b"," + serialise(rest)[1:] if rest else b"}"))
+
+
+def of_type(context: Context, resource: Resource, type_: str) -> None:
+    """Refuse a resource of another type than its URL's, or of a type that R4 does not have."""
+    known_type(context, type_)
+    if resource["resourceType"] != type_:
+        raise Invalid(
+            f"The body's resourceType is not {type_}", issue="invalid", expression="resourceType"
+        )
+
+
+def known_type(context: Context, type_: str) -> None:
+    """Refuse a resource type that R4 does not have; raises NotFound."""
+    if type_ not in context.services.definitions.resource_types:
+        raise NotFound("R4 has no such resource type", issue="not-supported")

@@ -1,0 +1,27 @@
+"""A FHIR request and response as plain values, whatever edge they came through (FHIR R4 http.html)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FhirRequest:
+    """Method, path below the base without a leading slash, decoded query pairs, lower-case headers, body."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FhirResponse:
+    """Status, headers and a body (empty for none), or a file to be streamed; `media_type` is theirs."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/fhir+json"
+    file: Path | None = None

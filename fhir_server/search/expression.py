@@ -1,0 +1,221 @@
+"""The search expression tree: frozen nodes over atoms, one union type (FHIR R4 search.html).
+
+Three interpreters (memory, SQLite, MongoDB) give it one meaning; `match.py` is the reference.
+A node speaks of one resource: it is true if *some* value of the atom satisfies it. Text, tokens and
+dates arrive normalised by the planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+Kind = Literal["token", "text", "date", "number", "quantity", "reference", "uri"]
+Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
+TextMatch = Literal["starts", "exact", "contains"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A code: `system` None is any system and empty is none; `code` None is any code of the system."""
+
+    atom: str
+    system: str | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string; `value` is normalised as TextValue.normal is, except for how="exact"."""
+
+    atom: str
+    value: str
+    how: TextMatch = "starts"
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """A date compared by a prefix with the interval [low, high] of the value that was asked for."""
+
+    atom: str
+    prefix: Prefix
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number compared by a prefix; low and high are the ends of the asked value's implied precision."""
+
+    atom: str
+    prefix: Prefix
+    value: Decimal
+    low: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity compared by a prefix; `system` and `code` None are any, code matches code or unit."""
+
+    atom: str
+    prefix: Prefix
+    value: Decimal
+    low: Decimal
+    high: Decimal
+    system: str | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference to a resource here (`type`, `id`), or by `url` where type and id are empty."""
+
+    atom: str
+    type: str
+    id: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A uri equal to the value; with `below`, also any uri that it is a path prefix of."""
+
+    atom: str
+    value: str
+    below: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """None of the atoms, each of the kind, has a value."""
+
+    kind: Kind
+    atoms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The logical id is one of these (`_id`)."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The instant of the last update compared by a prefix (`_lastUpdated`)."""
+
+    prefix: Prefix
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Some reference of the atom leads to a resource of `type` here that satisfies `where` (chain)."""
+
+    atom: str
+    type: str
+    where: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFrom:
+    """Some resource of `type` that satisfies `where` refers to this one by the atom (`_has`)."""
+
+    type: str
+    atom: str
+    where: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts are true; And(()) is always true."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Some part is true; Or(()) is never true."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part is not true; a resource without the element satisfies it."""
+
+    part: Expression
+
+
+Expression = (
+    Token
+    | Text
+    | DateRange
+    | Number
+    | Quantity
+    | Reference
+    | Uri
+    | Missing
+    | Ids
+    | Updated
+    | Linked
+    | LinkedFrom
+    | And
+    | Or
+    | Not
+)
+
+ALWAYS = And(())
+NEVER = Or(())
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort key: an atom of a kind, or `_id` or `_lastUpdated`, which need no atom.
+
+    The key of a resource is its least value (greatest when descending); resources without one come last.
+    """
+
+    by: Literal["value", "_id", "_lastUpdated"]
+    kind: Kind = "token"
+    atoms: tuple[str, ...] = ()
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One type of a search with what its resources must satisfy, the caller's access included."""
+
+    type: str
+    where: Expression
+
+
+SortKey = int | str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins: after the resource with these sort keys, and seen as of `until`.
+
+    `place` is the store's own total order of the last resource of the page before (opaque outside the store).
+    """
+
+    keys: tuple[SortKey, ...]
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole search: branches by type, order, page. `limit` None gives all, 0 none.
+
+    Without `sort` the order is the store's own: newest update last. Every order is total.
+    """
+
+    tenant: str
+    branches: tuple[Branch, ...]
+    sort: tuple[Sort, ...] = ()
+    limit: int | None = None
+    after: Cursor | None = None

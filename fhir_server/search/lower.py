@@ -1,0 +1,154 @@
+"""One value of one search parameter to nodes, by the parameter's type (FHIR R4 search.html#ptypes)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from fhir_server.search.expression import (
+    DateRange,
+    Expression,
+    Number,
+    Or,
+    Prefix,
+    Quantity,
+    Reference,
+    Text,
+    Token,
+    Uri,
+)
+from fhir_server.search.parameters import Parameter
+from fhir_server.search.parse import prefixed, split, unescape
+from resources import datatypes
+from resources.outcome import Invalid, NotSupported
+
+_TENTH = 10
+
+
+def plain(parameter: Parameter, value: str) -> Expression:
+    """Give the meaning of one value without a modifier; raises Invalid for one the type cannot have."""
+    lower = _BY_TYPE.get(parameter.type)
+    if lower is None:
+        raise NotSupported(f"Search parameters of type {parameter.type} are not offered")
+    return lower(parameter, value)
+
+
+def token_of(atom: str, value: str) -> Token:
+    """Give the token node of `code`, `system|code`, `|code` or `system|` (search.html#token)."""
+    parts = [unescape(part) for part in split(value, "|")]
+    if len(parts) > 2 or not any(parts):
+        raise Invalid("A token is written code, system|code, |code or system|", issue="value")
+    if len(parts) == 1:
+        return Token(atom, None, parts[0])
+    return Token(atom, parts[0], parts[1] or None)
+
+
+def _token(parameter: Parameter, value: str) -> Expression:
+    return Or(tuple(token_of(atom.name, value) for atom in parameter.atoms))
+
+
+def _string(parameter: Parameter, value: str) -> Expression:
+    wanted = datatypes.normal(unescape(value))
+    return Or(tuple(Text(atom.name, wanted) for atom in parameter.atoms))
+
+
+def _uri(parameter: Parameter, value: str) -> Expression:
+    return Or(tuple(Uri(atom.name, unescape(value)) for atom in parameter.atoms))
+
+
+def date_bounds(value: str) -> tuple[Prefix, int, int]:
+    """Give prefix and interval of a date value, widened by a tenth of its distance from now for ap."""
+    prefix, text = prefixed(value)
+    try:
+        low, high = datatypes.interval(text)
+    except ValueError:
+        raise Invalid(
+            "A date is written YYYY, YYYY-MM, YYYY-MM-DD or with a time", issue="value"
+        ) from None
+    if prefix == "ap":
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        slack = max(abs(now - low), abs(now - high)) // _TENTH
+        return prefix, low - slack, high + slack
+    return prefix, low, high
+
+
+def _date(parameter: Parameter, value: str) -> Expression:
+    prefix, low, high = date_bounds(value)
+    return Or(tuple(DateRange(atom.name, prefix, low, high) for atom in parameter.atoms))
+
+
+def _decimal(text: str) -> tuple[Decimal, Decimal, Decimal]:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise Invalid("The value is not a number", issue="value")
+    return number, *datatypes.precision(number)
+
+
+def _approximate(
+    prefix: Prefix, number: Decimal, low: Decimal, high: Decimal
+) -> tuple[Decimal, Decimal]:
+    if prefix != "ap":
+        return low, high
+    slack = abs(number) / _TENTH
+    return number - slack, number + slack
+
+
+def _number(parameter: Parameter, value: str) -> Expression:
+    prefix, text = prefixed(value)
+    number, low, high = _decimal(text)
+    low, high = _approximate(prefix, number, low, high)
+    return Or(tuple(Number(atom.name, prefix, number, low, high) for atom in parameter.atoms))
+
+
+def _quantity(parameter: Parameter, value: str) -> Expression:
+    parts = split(value, "|")
+    if len(parts) not in {1, 3}:
+        raise Invalid("A quantity is written number or number|system|code", issue="value")
+    prefix, text = prefixed(parts[0])
+    number, low, high = _decimal(text)
+    low, high = _approximate(prefix, number, low, high)
+    system, code = (unescape(p) or None for p in parts[1:]) if len(parts) == 3 else (None, None)
+    return Or(
+        tuple(
+            Quantity(atom.name, prefix, number, low, high, system, code) for atom in parameter.atoms
+        )
+    )
+
+
+def reference_of(parameter: Parameter, value: str, type_: str | None = None) -> Expression:
+    """Give the reference nodes of `id`, `Type/id` or a url, limited to a type by the modifier :[type]."""
+    text = unescape(value)
+    if "://" in text or text.startswith("urn:"):
+        return Or(tuple(Reference(atom.name, "", "", text) for atom in parameter.atoms))
+    kind, slash, id_ = text.partition("/")
+    if slash and (not id_ or "/" in id_):
+        raise Invalid("A reference is written id, Type/id or an absolute URL", issue="value")
+    if slash and parameter.targets and kind not in parameter.targets:
+        return Or(())
+    wanted = (kind,) if slash else ((type_,) if type_ else parameter.targets)
+    if type_ and slash and kind != type_:
+        return Or(())
+    return Or(
+        tuple(
+            Reference(atom.name, target, id_ if slash else text)
+            for atom in parameter.atoms
+            for target in wanted
+        )
+    )
+
+
+def _reference(parameter: Parameter, value: str) -> Expression:
+    return reference_of(parameter, value)
+
+
+_BY_TYPE: dict[str, Callable[[Parameter, str], Expression]] = {
+    "token": _token,
+    "string": _string,
+    "uri": _uri,
+    "date": _date,
+    "number": _number,
+    "quantity": _quantity,
+    "reference": _reference,
+}

@@ -1,0 +1,1 @@
+"""Search modifiers, one declaration a file (FHIR R4 search.html#modifiers)."""

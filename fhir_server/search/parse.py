@@ -1,0 +1,231 @@
+"""Query text to criteria: names, modifiers, chains, _has, values and escapes (FHIR R4 search.html)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from fhir_server.search.expression import Prefix
+from resources.outcome import Invalid, NotSupported
+
+Pairs = Sequence[tuple[str, str]]
+Total = Literal["none", "estimate", "accurate"]
+
+MAX_DEPTH = 6
+_PREFIXES = frozenset({"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"})
+_PREFIXED = re.compile(r"^([a-z]{2})(?=[-+0-9.])")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]*$")
+SUMMARIES = frozenset({"true", "false", "text", "data", "count"})
+_REFUSED = {
+    "_query": "Named queries are not offered",
+    "_contained": "Search for contained resources is not offered",
+    "_containedType": "Search for contained resources is not offered",
+}
+RENDERING = frozenset({"_format", "_pretty"})
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """One parameter with its modifier and its values, any of which may match."""
+
+    code: str
+    modifier: str | None
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A reference parameter followed to a type (None: any that it allows) whose criterion must hold."""
+
+    code: str
+    type: str | None
+    rest: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A reverse chain: some resource of `type` refers here by `code` and its criterion holds."""
+
+    type: str
+    code: str
+    rest: Criterion
+
+
+Criterion = Simple | Chain | Has
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A criterion with the name and value that asked for it, for the self link."""
+
+    name: str
+    value: str
+    criterion: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class SortRule:
+    """One rule of _sort."""
+
+    code: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """One _include or _revinclude: source type, parameter code ("*" for all), target type or None."""
+
+    source: str
+    code: str
+    target: str | None
+    reverse: bool
+    iterate: bool
+    text: tuple[str, str] = ("", "")
+
+
+@dataclass(slots=True)
+class Query:
+    """A parsed query string: what to find, in which order, how much of it, and with what beside it."""
+
+    criteria: list[Asked] = field(default_factory=list)
+    sort: list[SortRule] = field(default_factory=list)
+    inclusions: list[Inclusion] = field(default_factory=list)
+    count: int | None = None
+    total: Total | None = None
+    summary: str | None = None
+    elements: tuple[str, ...] = ()
+    cursor: str | None = None
+    controls: list[tuple[str, str]] = field(default_factory=list)
+
+
+def parse(pairs: Pairs) -> Query:
+    """Parse decoded query pairs; raises Invalid or NotSupported for what cannot be read."""
+    query = Query()
+    for name, value in pairs:
+        if name in _REFUSED:
+            raise NotSupported(_REFUSED[name])
+        if not _control(query, name, value) and name not in RENDERING:
+            query.criteria.append(Asked(name, value, criterion(name, value)))
+    return query
+
+
+def _control(query: Query, name: str, value: str) -> bool:
+    """Take a parameter that shapes the result; tells whether it was one."""
+    match name.split(":", maxsplit=1)[0]:
+        case "_sort":
+            query.sort.extend(_sort(value))
+        case "_count":
+            query.count = _whole(name, value)
+        case "_total":
+            query.total = cast("Total", _one_of(name, value, {"none", "estimate", "accurate"}))
+        case "_summary":
+            query.summary = _one_of(name, value, SUMMARIES)
+        case "_elements":
+            query.elements = tuple(part.strip() for part in value.split(",") if part.strip())
+        case "_include" | "_revinclude":
+            query.inclusions.append(_inclusion(name, value))
+        case "_cursor":
+            query.cursor = value
+            return True
+        case _:
+            return False
+    query.controls.append((name, value))
+    return True
+
+
+def _whole(name: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise Invalid(f"{name} takes a whole number", issue="value")
+    return int(value)
+
+
+def _one_of(name: str, value: str, allowed: set[str] | frozenset[str]) -> str:
+    if value not in allowed:
+        raise Invalid(f"{name} takes one of {', '.join(sorted(allowed))}", issue="value")
+    return value
+
+
+def _sort(value: str) -> list[SortRule]:
+    rules = [SortRule(part.lstrip("-"), part.startswith("-")) for part in value.split(",") if part]
+    if not rules or any(not _NAME.match(rule.code) for rule in rules):
+        raise Invalid(
+            "_sort takes parameter codes, each with an optional leading '-'", issue="value"
+        )
+    return rules
+
+
+def _inclusion(name: str, value: str) -> Inclusion:
+    base, _, modifier = name.partition(":")
+    if modifier not in {"", "iterate", "recurse"}:
+        raise NotSupported(f"{base} has the modifier :iterate and no other")
+    parts = value.split(":")
+    if value == "*":
+        parts = ["*", "*"]
+    if not 2 <= len(parts) <= 3 or not all(parts[:2]):
+        raise Invalid(f"{base} takes Type:parameter or Type:parameter:TargetType", issue="value")
+    target = parts[2] if len(parts) == 3 and parts[2] else None
+    return Inclusion(
+        parts[0], parts[1], target, base == "_revinclude", bool(modifier), (name, value)
+    )
+
+
+def criterion(name: str, value: str, depth: int = 0) -> Criterion:
+    """Parse one name and value into a criterion; raises Invalid."""
+    if depth > MAX_DEPTH:
+        raise Invalid("The chain is longer than is allowed", issue="too-costly")
+    if name.startswith("_has:"):
+        return _has(name, value, depth)
+    head, dot, rest = name.partition(".")
+    code, _, modifier = head.partition(":")
+    if not _NAME.match(code):
+        raise Invalid("A search parameter's name has characters that none has", issue="invalid")
+    if dot:
+        return Chain(code, modifier or None, criterion(rest, value, depth + 1))
+    return Simple(code, modifier or None, _values(name, value))
+
+
+def _has(name: str, value: str, depth: int) -> Has:
+    parts = name.split(":", 3)
+    if len(parts) != 4 or not all(parts):
+        raise Invalid("_has is written _has:Type:reference:parameter", issue="invalid")
+    return Has(parts[1], parts[2], criterion(parts[3], value, depth + 1))
+
+
+def _values(name: str, value: str) -> tuple[str, ...]:
+    values = tuple(split(value, ","))
+    if not all(values):
+        code = name.split(":", maxsplit=1)[0]
+        raise Invalid(f"The search parameter {code} has an empty value", issue="value")
+    return values
+
+
+def split(value: str, separator: str) -> list[str]:
+    r"""Split at a separator that no backslash escapes; the parts keep their escapes."""
+    parts, start, place = [], 0, 0
+    while place < len(value):
+        if value[place] == "\\":
+            place += 2
+            continue
+        if value[place] == separator:
+            parts.append(value[start:place])
+            start = place + 1
+        place += 1
+    parts.append(value[start:])
+    return parts
+
+
+def unescape(value: str) -> str:
+    r"""Resolve \, \| \$ and \\ (search.html#escaping); another backslash stays as it is."""
+    return re.sub(r"\\([,|$\\])", r"\1", value) if "\\" in value else value
+
+
+def prefixed(value: str) -> tuple[Prefix, str]:
+    """Split a prefix off an ordered value, eq where there is none; raises Invalid for an unknown one."""
+    found = _PREFIXED.match(value)
+    if found is None:
+        return "eq", value
+    if found[1] not in _PREFIXES:
+        raise Invalid("The value begins with a prefix that does not exist", issue="value")
+    return cast("Prefix", found[1]), value[2:]

@@ -1,0 +1,1 @@
+"""The storage ports and, below them, their adapters."""

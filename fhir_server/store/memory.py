@@ -1,0 +1,333 @@
+"""The store in memory: the meaning of the port, which the other adapters must agree with. Nothing is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import cmp_to_key
+
+from msgspec import Struct
+
+from fhir_server.search.expression import Cursor, Plan, SortKey
+from fhir_server.search.match import Candidate, Clinical, matches, sort_keys
+from fhir_server.search.values import IndexValues, no_values
+from fhir_server.store.port import (
+    Change,
+    Document,
+    Key,
+    Match,
+    MatchConflict,
+    Page,
+    Precondition,
+    Scope,
+    StoreUnavailable,
+    Version,
+    VersionConflict,
+    VersionIs,
+)
+
+_MOST_FOUND = 3
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _no_clinical(_type: str) -> str | None:
+    return None
+
+
+class _Record(Struct):
+    """All versions of one resource, the newest last, with the newest one's values; `place` numbers resources."""
+
+    place: int
+    versions: list[Version]
+    values: IndexValues
+
+    @property
+    def current(self) -> Version:
+        return self.versions[-1]
+
+    @property
+    def candidate(self) -> Candidate:
+        key = self.current.key
+        return Candidate(key.type, key.id, self.current.updated, self.values)
+
+
+class MemoryStore:
+    """Resources and documents in dictionaries; satisfies Store, Documents and Care.
+
+    `clinical` names the atom of a type's clinical date, `clock` gives milliseconds since 1970 UTC.
+    """
+
+    def __init__(
+        self, *, clinical: Clinical = _no_clinical, clock: Callable[[], int] = _now
+    ) -> None:
+        self._clinical = clinical
+        self._clock = clock
+        self._records: dict[Key, _Record] = {}
+        self._log: list[Version] = []
+        self._documents: defaultdict[tuple[str, str], dict[str, Document]] = defaultdict(dict)
+        self._lock = asyncio.Lock()
+        self._followers: set[asyncio.Event] = set()
+        self._closed = False
+
+    # --- Care ---
+
+    async def open(self) -> None:
+        """Open; there is nothing to migrate."""
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close; what is stored stays until the store is forgotten."""
+        self._closed = True
+        self._wake()
+
+    async def verify(self) -> Sequence[str]:
+        """Check that the log of changes and the versions agree; gives a sentence for each fault found."""
+        logged = {(v.key, v.version_id) for v in self._log}
+        kept = {(v.key, v.version_id) for r in self._records.values() for v in r.versions}
+        return [] if logged == kept else ["The log of changes and the versions disagree."]
+
+    # --- Store ---
+
+    async def read(self, key: Key) -> Version | None:
+        """Give the current version (a deletion is one), or None if there never was any."""
+        record = self._records.get(key)
+        return None if record is None else record.current
+
+    async def read_many(self, keys: Sequence[Key]) -> Sequence[Version]:
+        """Give the current versions of those keys that exist and are not deleted, in no set order."""
+        found = [self._records[key].current for key in dict.fromkeys(keys) if key in self._records]
+        return [version for version in found if version.body is not None]
+
+    async def vread(self, key: Key, version_id: int) -> Version | None:
+        """Give one version, or None."""
+        record = self._records.get(key)
+        versions = [] if record is None else record.versions
+        return next((v for v in versions if v.version_id == version_id), None)
+
+    async def commit(
+        self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
+    ) -> Sequence[Version]:
+        """Write all changes or none after the preconditions held; raises VersionConflict or MatchConflict."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        async with self._lock:
+            for index, precondition in enumerate(preconditions):
+                self._require(index, precondition)
+            updated = max(self._clock(), self._log[-1].updated if self._log else 0)
+            written = [self._write(change, updated) for change in changes]
+        self._wake()
+        return written
+
+    async def history(self, scope: Scope, page: Page) -> Sequence[Version]:
+        """Give versions newest first (by position)."""
+        found = (v for v in reversed(self._log) if _within(v.key, scope) and _on(v, page))
+        return [version for _, version in zip(range(page.limit), found, strict=False)]
+
+    async def search(self, plan: Plan) -> Sequence[Match]:
+        """Give the page of matches that the plan asks for, in its order."""
+        return self._search(plan)
+
+    async def count(self, plan: Plan) -> int:
+        """Give the number of all matches, whatever the plan's limit and cursor."""
+        return len(self._search(dataclasses.replace(plan, limit=None, after=None)))
+
+    async def changes(self, after: int) -> AsyncIterator[Version]:
+        """Follow every version with a position above `after`, in order, until the store closes."""
+        woken = asyncio.Event()
+        self._followers.add(woken)
+        try:
+            while not self._closed:
+                woken.clear()
+                for version in self._log[after:]:
+                    after = version.position
+                    yield version
+                if after == len(self._log):
+                    await woken.wait()
+        finally:
+            self._followers.discard(woken)
+
+    async def position(self) -> int:
+        """Give the position of the newest version, 0 in an empty store."""
+        return len(self._log)
+
+    async def explain(self, plan: Plan) -> str:
+        """Tell that everything is looked at."""
+        types = ", ".join(branch.type for branch in plan.branches)
+        return f"looks at every current resource of {types}"
+
+    # --- Documents ---
+
+    async def get(self, tenant: str, namespace: str, key: str) -> Document | None:
+        """Give a document that has not expired, or None."""
+        document = self._documents[tenant, namespace].get(key)
+        return document if document is not None and self._live(document) else None
+
+    async def put(
+        self,
+        tenant: str,
+        namespace: str,
+        key: str,
+        value: bytes,
+        *,
+        expires: int | None = None,
+        revision: int | None = None,
+    ) -> int | None:
+        """Write and give the new revision; None, nothing written, if `revision` is not current."""
+        current = await self.get(tenant, namespace, key)
+        known = 0 if current is None else current.revision
+        if revision is not None and revision != known:
+            return None
+        self._documents[tenant, namespace][key] = Document(key, value, known + 1, expires)
+        return known + 1
+
+    async def delete(self, tenant: str, namespace: str, key: str) -> bool:
+        """Remove; tells whether there was one that had not expired."""
+        document = self._documents[tenant, namespace].pop(key, None)
+        return document is not None and self._live(document)
+
+    async def list(
+        self, tenant: str, namespace: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Document]:
+        """Give documents by key order, those past `after`, without the expired."""
+        documents = self._documents[tenant, namespace]
+        keys = [key for key in sorted(documents) if key > after and self._live(documents[key])]
+        return [documents[key] for key in keys[:limit]]
+
+    async def sweep(self) -> int:
+        """Remove what has expired; gives how many."""
+        removed = 0
+        for documents in self._documents.values():
+            for key in [k for k, d in documents.items() if not self._live(d)]:
+                del documents[key]
+                removed += 1
+        return removed
+
+    # --- how ---
+
+    def _live(self, document: Document) -> bool:
+        return document.expires is None or document.expires > self._clock()
+
+    def _wake(self) -> None:
+        for follower in self._followers:
+            follower.set()
+
+    def _require(self, index: int, precondition: Precondition) -> None:
+        if isinstance(precondition, VersionIs):
+            record = self._records.get(precondition.key)
+            alive = record is not None and record.current.body is not None
+            current = record.current.version_id if record is not None and alive else None
+            if current != precondition.version_id:
+                raise VersionConflict(precondition.key, current)
+            return
+        plan = dataclasses.replace(precondition.plan, limit=_MOST_FOUND, after=None)
+        found = [match.version.key for match in self._search(plan)]
+        others = tuple(key for key in found if key != precondition.apart_from)
+        if others:
+            raise MatchConflict(index, others)
+
+    def _write(self, change: Change, updated: int) -> Version:
+        key, record = change.key, self._records.get(change.key)
+        if change.body is None and (record is None or record.current.body is None):
+            return Version(key, 0, 0, "DELETE", None, 0) if record is None else record.current
+        number = 1 if record is None else record.current.version_id + 1
+        body = None if change.body is None else change.body.at(number, updated)
+        version = Version(key, number, updated, change.method, body, len(self._log) + 1)
+        self._log.append(version)
+        values = no_values() if body is None else change.values
+        if record is None:
+            self._records[key] = _Record(len(self._records) + 1, [version], values)
+        else:
+            record.versions.append(version)
+            record.values = values
+        return version
+
+    def _search(self, plan: Plan) -> list[Match]:
+        tenant = _Tenant(self._records, plan.tenant)
+        records = {
+            record.place: record
+            for branch in plan.branches
+            for record in tenant.records(branch.type)
+            if matches(branch.where, record.candidate, tenant)
+        }
+        found = [
+            Match(one.current, sort_keys(plan.sort, one.candidate, self._clinical), place)
+            for place, one in records.items()
+        ]
+        order = _Order(plan)
+        found.sort(key=cmp_to_key(lambda a, b: order.compare(_place(a), _place(b))))
+        if plan.after is not None:
+            start = plan.after
+            found = [match for match in found if order.compare(_place(match), start) > 0]
+        return found[: plan.limit]
+
+
+class _Tenant:
+    """The current resources of one tenant, as chains see them."""
+
+    def __init__(self, records: dict[Key, _Record], tenant: str) -> None:
+        self._records = records
+        self._tenant = tenant
+
+    def records(self, type: str) -> Iterator[_Record]:
+        """Give what is stored and not deleted of a type."""
+        for key, record in self._records.items():
+            if key.tenant == self._tenant and key.type == type and record.current.body is not None:
+                yield record
+
+    def find(self, type: str) -> Iterable[Candidate]:
+        """Give every resource of the type."""
+        return (record.candidate for record in self.records(type))
+
+    def get(self, type: str, id: str) -> Candidate | None:
+        """Give one resource, or None where there is none or it is deleted."""
+        record = self._records.get(Key(self._tenant, type, id))
+        return None if record is None or record.current.body is None else record.candidate
+
+
+class _Order:
+    """The order of a plan: its sort keys, missing ones last, and ties by place as the last key goes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._descending = [key.descending for key in plan.sort]
+        self._own = not plan.sort
+
+    def compare(self, a: Cursor, b: Cursor) -> int:
+        """Tell the order of two places: below, at or above zero."""
+        ways = [False] * len(a.keys) if self._own else self._descending
+        for mine, other, descending in zip(a.keys, b.keys, ways, strict=True):
+            if mine != other:
+                return _compare(mine, other, descending=descending)
+        return _compare(a.place, b.place, descending=bool(ways) and ways[-1])
+
+
+def _compare(a: SortKey, b: SortKey, *, descending: bool) -> int:
+    if a == b:
+        return 0
+    if a is None or b is None:
+        return 1 if a is None else -1
+    before = a < b  # type: ignore[operator]  # the keys of one place are of one type
+    return -1 if before != descending else 1
+
+
+def _place(match: Match) -> Cursor:
+    return Cursor(match.keys, match.place)
+
+
+def _within(key: Key, scope: Scope) -> bool:
+    return (
+        key.tenant == scope.tenant and scope.type in {None, key.type} and scope.id in {None, key.id}
+    )
+
+
+def _on(version: Version, page: Page) -> bool:
+    return (
+        (page.before is None or version.position < page.before)
+        and (page.since is None or version.updated >= page.since)
+        and (page.until is None or version.updated < page.until)
+    )

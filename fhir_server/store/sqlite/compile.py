@@ -1,0 +1,323 @@
+"""Plans as SQL statements: which index gives their order, which rows come first, where a page begins.
+
+A page either streams from indexes that are in its order, or its resources are gathered by number and sorted
+without their bodies. Ties are broken by the number, in the direction of the last sort key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from fhir_server.search.expression import And, Branch, Cursor, Or, Plan, Sort, SortKey
+from fhir_server.search.match import UNDATED, Clinical, by_clinical
+from fhir_server.store.sqlite.conditions import Bindings, Conditions
+from fhir_server.store.sqlite.keys import Hashes, double, ordinal
+from fhir_server.store.sqlite.names import Names
+from fhir_server.store.sqlite.rows import TABLES
+from fhir_server.store.sqlite.sources import PROBES, Arm, Source, Sources
+
+ROW: Final = "id, version, updated, method, position, body"
+BY_DATE: Final = "resource_order"
+BY_UPDATE: Final = "resource_updated"
+_QUICK: Final = 1_000
+_GATHER_COST: Final = 8
+_NUMBERS: Final = ("number", "quantity")
+
+
+class Collections(NamedTuple):
+    """What a compiler asks of its connection."""
+
+    names: Names
+    hashes: Hashes
+    clinical: Clinical
+    alive: Callable[[int], int]
+    probe: Callable[[str, Bindings], int]
+
+
+class Query(NamedTuple):
+    """Statements to run in turn until the page is full; each gives its keys, rid, collection and ROW.
+
+    `bounded`: few rows are looked at, so that it may be tried on the event loop. `keys`: the number of keys.
+    """
+
+    statements: list[str]
+    bindings: Bindings
+    keys: int
+    bounded: bool
+
+
+class Part(NamedTuple):
+    """One type of a plan, the number of its collection, and where it begins (None: no index leads there)."""
+
+    type: str
+    collection: int
+    branch: Branch
+    source: Source | None
+
+
+Keyed = tuple[Part, Source]
+
+
+class Compiler:
+    """Compiles one plan for one connection."""
+
+    def __init__(self, known: Collections, plan: Plan) -> None:
+        self._known = known
+        self._plan = plan
+        self._bind = Bindings()
+        self._conditions = Conditions(known.names, known.hashes, plan.tenant, self._bind)
+        self._sources = Sources(self._conditions, lambda sql: known.probe(sql, self._bind))
+        self._bounded = plan.limit is not None and plan.limit <= _QUICK
+
+    def search(self) -> Query:
+        """Give the statements of a page."""
+        parts = self._parts()
+        statements = self._sorted(parts) if self._plan.sort else self._own(parts)
+        return Query(statements, self._bind, max(1, len(self._plan.sort)), self._bounded)
+
+    def count(self) -> Query:
+        """Give statements that each count a part of all matches."""
+        statements = []
+        self._bounded = True
+        for part in self._parts():
+            if part.branch.where == And(()):
+                number = self._bind(part.collection)
+                statements.append(f"SELECT alive FROM collection WHERE id = {number}")
+                continue
+            source = self._gathered(part)
+            if source.arms:
+                statements.append(f"SELECT count(*) FROM ({source.places})")
+        return Query(statements, self._bind, 0, self._bounded)
+
+    def _parts(self) -> list[Part]:
+        """Give the types in their order, each once, without those of which nothing was ever stored."""
+        by_type: dict[str, Branch] = {}
+        for branch in sorted(self._plan.branches, key=lambda b: b.type):
+            known = by_type.get(branch.type)
+            either = branch.where if known is None else Or((known.where, branch.where))
+            by_type[branch.type] = Branch(branch.type, either)
+        parts = []
+        for type_, branch in by_type.items():
+            number = self._known.names.collection(self._plan.tenant, type_)
+            if number is not None:
+                source = self._sources.source(branch.where, number)
+                parts.append(Part(type_, number, branch, source))
+        return parts
+
+    def _own(self, parts: Sequence[Part]) -> list[str]:
+        """Give the statements of the store's own order: type, clinical date, number."""
+        statements = []
+        for part in parts:
+            after = self._plan.after
+            if after is not None:
+                type_, at = str(after.keys[0]), after.keys[1]
+                if part.type < type_:
+                    continue
+                after = Cursor((at,), after.place) if part.type == type_ else None
+            arms = self._streamed(part, BY_DATE)
+            if arms is None:
+                keys = {part.collection: ["d.clinical"]}
+                statements.append(self._gather([(part, self._gathered(part))], keys, after))
+            elif arms:
+                statements.append(self._stream([(part, arms)], BY_DATE, after))
+        return statements
+
+    def _sorted(self, parts: Sequence[Part]) -> list[str]:
+        index = self._index(parts)
+        if index is not None:
+            streams = [(part, self._streamed(part, index)) for part in parts]
+            flowing = [(part, arms) for part, arms in streams if arms is not None]
+            if len(flowing) == len(streams):
+                return self._streams(flowing, index)
+        keyed = [(part, self._gathered(part)) for part in parts]
+        keyed = [(part, source) for part, source in keyed if source.arms]
+        keys = {
+            part.collection: [self._key(key, part) for key in self._plan.sort] for part, _ in keyed
+        }
+        return [self._gather(keyed, keys, self._plan.after)] if keyed else []
+
+    def _index(self, parts: Sequence[Part]) -> str | None:
+        """Give the index that is in the asked order for all parts."""
+        if len(self._plan.sort) != 1:
+            return None
+        (key,) = self._plan.sort
+        if key.by == "_lastUpdated":
+            return BY_UPDATE
+        dated = all(by_clinical(key, part.type, self._known.clinical) for part in parts)
+        return BY_DATE if dated else None
+
+    def _streamed(self, part: Part, index: str) -> list[Arm] | None:
+        """Give arms in the index's order, or None if it is better to gather and sort."""
+        source = part.source
+        if source is not None:
+            if not source.arms or (index == BY_DATE and source.ordered):
+                return source.arms
+            if not self._plentiful(source, part.collection):
+                return None
+        return [self._whole(part, index)]
+
+    def _plentiful(self, source: Source, collection: int) -> bool:
+        """Tell whether matches are so many that a page fills sooner from the ordered whole."""
+        limit = self._plan.limit
+        if limit is None or source.scans:
+            return False
+        size = self._weigh(source)
+        return size * size > _GATHER_COST * limit * self._known.alive(collection)
+
+    def _weigh(self, source: Source) -> int:
+        size = 0
+        for cap in PROBES:
+            size = self._sources.size(source, cap)
+            if size < cap:
+                break
+        return size
+
+    def _whole(self, part: Part, index: str) -> Arm:
+        arm = self._sources.whole(part.collection, index=index)
+        if part.branch.where != And(()):
+            arm.require(self._conditions.check(part.branch.where, arm.at))
+        return arm
+
+    def _gathered(self, part: Part) -> Source:
+        """Give a source all of which is looked at, and note what that means."""
+        if part.source is None:
+            self._bounded = False
+            return Source([self._whole(part, BY_DATE)])
+        if part.source.scans or self._weigh(part.source) >= _QUICK:
+            self._bounded = False
+        return part.source
+
+    def _streams(self, flowing: list[tuple[Part, list[Arm]]], index: str) -> list[str]:
+        """Give one statement, or, for the least date first, those with a date and then those without."""
+        flowing = [(part, arms) for part, arms in flowing if arms]
+        if not flowing:
+            return []
+        after = self._plan.after
+        (key,) = self._plan.sort
+        if index == BY_UPDATE or key.descending:
+            if after is not None and after.keys[0] is None:
+                after = Cursor((UNDATED,), after.place)
+            return [self._stream(flowing, index, after)]
+        statements = []
+        if after is None or after.keys[0] is not None:
+            statements.append(self._stream(flowing, index, after, undated=False))
+            after = None
+        else:
+            after = Cursor((UNDATED,), after.place)
+        return [*statements, self._stream(flowing, index, after, undated=True)]
+
+    def _stream(
+        self,
+        flowing: Sequence[tuple[Part, list[Arm]]],
+        index: str,
+        after: Cursor | None,
+        *,
+        undated: bool | None = None,
+    ) -> str:
+        """Give the statement of arms in their order, with `undated` only those without or with a date."""
+        descending = any(key.descending for key in self._plan.sort)
+        selects = []
+        for part, arms in flowing:
+            for arm in arms:
+                key = f"{arm.at.row}.updated" if index == BY_UPDATE else arm.at.clinical
+                where = []
+                if undated is not None:
+                    where.append(f"{key} {'=' if undated else '>'} {UNDATED}")
+                if after is not None:
+                    limit = f"{self._bind(after.keys[0])}, {self._bind(after.place)}"
+                    where.append(f"({key}, {arm.at.rid}) {'<' if descending else '>'} ({limit})")
+                row = ", ".join(f"{arm.at.row}.{column}" for column in ROW.split(", "))
+                columns = f"{key}, {arm.at.rid}, {self._bind(part.collection)}, {row}"
+                selects.append(arm.select(columns, where))
+        way = " DESC" if descending else ""
+        return f"{' UNION ALL '.join(selects)} ORDER BY 1{way}, 2{way}"
+
+    def _gather(
+        self, keyed: Sequence[Keyed], keys: dict[int, list[str]], after: Cursor | None
+    ) -> str:
+        """Give the statement that collects numbers with their keys, sorts, cuts the page, adds the rows."""
+        ways = [" DESC" if key.descending else "" for key in self._plan.sort] or [""]
+        count = len(ways)
+        selects = []
+        for part, source in keyed:
+            columns = ", ".join(f"{key} AS k{n}" for n, key in enumerate(keys[part.collection]))
+            join = " CROSS JOIN resource c ON c.rid = d.rid" if "c." in columns else ""
+            number = self._bind(part.collection)
+            selects.append(
+                f"SELECT {columns}, d.rid AS rid, {number} AS collection"
+                f" FROM ({source.places}) d{join}"
+            )
+        order = ", ".join(f"k{n}{way} NULLS LAST" for n, way in enumerate(ways))
+        order += f", rid{ways[-1]}"
+        where = "" if after is None else f" WHERE {self._beyond(after, ways)}"
+        limit = "" if self._plan.limit is None else f" LIMIT {self._bind(self._plan.limit)}"
+        names = ", ".join(f"x.k{n}" for n in range(count))
+        row = ", ".join(f"r.{column}" for column in ROW.split(", "))
+        outer = ", ".join(f"x.{term}" for term in order.split(", "))
+        return (
+            f"SELECT {names}, x.rid, x.collection, {row} FROM"
+            f" (SELECT * FROM ({' UNION ALL '.join(selects)}){where} ORDER BY {order}{limit}) x"
+            f" CROSS JOIN resource r ON r.rid = x.rid ORDER BY {outer}"
+        )
+
+    def _beyond(self, after: Cursor, ways: Sequence[str]) -> str:
+        """Give the condition that a row comes after the cursor, missing values last in any direction."""
+        tests, same = [], ""
+        for n, (key, way) in enumerate(zip(self._ordinals(after.keys), ways, strict=True)):
+            if key is not None:
+                value = self._bind(key)
+                further = f"(k{n} {'<' if way else '>'} {value} OR k{n} IS NULL)"
+                tests.append(f"({same}{further})")
+                same += f"k{n} = {value} AND "
+            else:
+                same += f"k{n} IS NULL AND "
+        tests.append(f"({same}rid {'<' if ways[-1] else '>'} {self._bind(after.place)})")
+        return f"({' OR '.join(tests)})"
+
+    def _ordinals(self, keys: Sequence[SortKey]) -> list[SortKey]:
+        return [ordinal(key) if isinstance(key, float) else key for key in keys]
+
+    def _key(self, key: Sort, part: Part) -> str:
+        """Give the SQL of a sort key of the candidate d, whose row is c."""
+        if key.by == "_id":
+            return "c.id"
+        if key.by == "_lastUpdated":
+            return "c.updated"
+        if by_clinical(key, part.type, self._known.clinical):
+            return f"nullif(d.clinical, {UNDATED})"
+        return self._value_key(key, part.collection)
+
+    def _value_key(self, key: Sort, collection: int) -> str:
+        place = "key" if key.kind in {"token", "reference"} else TABLES[key.kind]
+        value = "value"
+        if key.kind in _NUMBERS:
+            value = "value ->> 0"
+        elif key.kind == "date":
+            value = "value ->> 1"
+        slots = [self._known.names.slot(collection, key.kind, atom) for atom in key.atoms]
+        selects = [
+            f"SELECT {value} AS v FROM json_each(c.rows, {self._bind(f'$.{place}.{slot}')})"
+            for slot in slots
+            if slot is not None
+        ]
+        best = "max" if key.descending else "min"
+        return f"(SELECT {best}(v) FROM ({' UNION ALL '.join(selects)}))" if selects else "NULL"
+
+
+def keys_of(plan: Plan, type: str, keys: Sequence[SortKey]) -> tuple[SortKey, ...]:
+    """Give the sort keys as the port knows them from those that a statement gave."""
+    if not plan.sort:
+        return (type, *keys)
+    return tuple(
+        _key_of(sort, key) if key is not None else None
+        for sort, key in zip(plan.sort, keys, strict=True)
+    )
+
+
+def _key_of(sort: Sort, key: SortKey) -> SortKey:
+    if sort.by != "value":
+        return key
+    if sort.kind in _NUMBERS:
+        return double(int(key or 0))
+    return None if sort.kind == "date" and key == UNDATED else key

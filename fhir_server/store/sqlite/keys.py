@@ -1,0 +1,74 @@
+"""What stands for words in index keys: keyed 64-bit hashes (BLAKE2b, RFC 7693) and ordered doubles.
+
+The key is random and belongs to one database, so that nobody can choose words that collide. A UID keeps
+its last component beside the hash of the rest: the UIDs of one study lie together (DICOM PS3.5 chapter 9).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from functools import lru_cache
+from typing import Final
+
+HASH_BYTES: Final = 8
+_REMEMBERED: Final = 16_384
+_LONGEST_LOCAL: Final = 15
+_DOTTED: Final = 3
+_SIGN: Final = 1 << 63
+
+
+class Hashes:
+    """The hashes of one database; `secret` is its key of at most 64 bytes."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._states = {
+            domain: hashlib.blake2b(key=secret, digest_size=HASH_BYTES, person=domain)
+            for domain in (b"word", b"stem", b"target", b"url")
+        }
+        self.word = lru_cache(_REMEMBERED)(self._word)
+        self.code = lru_cache(_REMEMBERED)(self._code)
+        self.target = lru_cache(_REMEMBERED)(self._target)
+        self.url = lru_cache(_REMEMBERED)(self._url)
+
+    def _word(self, text: str) -> bytes:
+        """Give the hash of a system or of an exact string; nothing for nothing."""
+        return self._hash(b"word", text) if text else b""
+
+    def _code(self, text: str) -> bytes:
+        """Give the hash of a code; for a UID that of its stem, followed by its last component."""
+        stem, _, last = text.rpartition(".")
+        if 0 < len(last) <= _LONGEST_LOCAL and last.isascii() and last.isdigit() and _is_uid(stem):
+            return self._hash(b"stem", stem) + last.encode()
+        return self._hash(b"word", text) if text else b""
+
+    def _target(self, tenant: str, type: str, id: str) -> bytes:
+        """Give the hash of a resource here."""
+        return self._hash(b"target", f"{tenant}\n{type}/{id}")
+
+    def _url(self, url: str) -> bytes:
+        """Give the hash of an absolute or canonical url."""
+        return self._hash(b"url", url)
+
+    def _hash(self, domain: bytes, text: str) -> bytes:
+        state = self._states[domain].copy()
+        state.update(text.encode())
+        return state.digest()
+
+
+def _is_uid(stem: str) -> bool:
+    digits = stem.removeprefix("urn:oid:")
+    return digits.count(".") >= _DOTTED and digits.replace(".", "").isdecimal()
+
+
+def ordinal(value: float) -> int:
+    """Give the integer of 64 bits that orders as the double does (IEEE 754, both zeros alike)."""
+    (bits,) = struct.unpack("<q", struct.pack("<d", value + 0.0))
+    return int(bits) if bits >= 0 else -(int(bits) + _SIGN)
+
+
+def double(order: int) -> float:
+    """Give the double of an ordinal."""
+    bits = order if order >= 0 else -order - _SIGN
+    (value,) = struct.unpack("<d", struct.pack("<q", bits))
+    return float(value)

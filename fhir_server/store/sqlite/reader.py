@@ -1,0 +1,255 @@
+"""What one connection can answer: versions, searches, counts, histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from fhir_server.search.expression import Plan
+from fhir_server.search.match import Clinical
+from fhir_server.store.port import Key, Match, Page, Scope, Version
+from fhir_server.store.sqlite.compile import Collections, Compiler, Query, keys_of
+from fhir_server.store.sqlite.conditions import Bindings
+from fhir_server.store.sqlite.keys import Hashes
+from fhir_server.store.sqlite.names import Names
+
+_T = TypeVar("_T")
+_STEPS: Final = 10_000
+_READ: Final = (
+    "SELECT id, version, updated, method, body, position, collection, rid FROM resource"
+    " WHERE target = ?"
+)
+_VREAD: Final = (
+    "SELECT version, updated, method, body, position FROM history WHERE rid = ? AND version = ?"
+)
+_FEED: Final = (
+    "SELECT c.collection, r.id, c.version, c.updated, coalesce(h.method, r.method),"
+    " CASE WHEN h.position IS NULL THEN r.body ELSE h.body END, c.position"
+    " FROM change c CROSS JOIN resource r ON r.rid = c.rid LEFT JOIN history h ON h.position = c.position"
+)
+_INSTANCE: Final = (
+    "SELECT version, updated, method, body, position FROM"
+    " (SELECT version, updated, method, body, position FROM resource WHERE rid = :rid UNION ALL"
+    " SELECT version, updated, method, body, position FROM history WHERE rid = :rid)"
+    " WHERE position < :before AND updated >= :since AND updated < :until"
+    " ORDER BY position DESC LIMIT :limit"
+)
+_NEVER: Final = 2**63 - 1
+
+
+class OverBudget(Exception):
+    """A statement took more steps than it was allowed."""
+
+
+class Budget:
+    """The steps that statements of a connection may take, in units of ten thousand; None is no limit."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.left: int | None = None
+        connection.set_progress_handler(self._spend, _STEPS)
+
+    def _spend(self) -> bool:
+        if self.left is None:
+            return False
+        self.left -= 1
+        return self.left < 0
+
+
+class Reader:
+    """Reads through one connection; not to be used by two threads at once."""
+
+    def __init__(self, connection: apsw.Connection, hashes: Hashes, clinical: Clinical) -> None:
+        self.names = Names(connection)
+        self.budget = Budget(connection)
+        self.connection = connection
+        self._hashes = hashes
+        self._known = Collections(self.names, hashes, clinical, self._alive, self._probe)
+
+    def read(self, key: Key) -> Version | None:
+        """Give the current version."""
+        found = self._head(key)
+        if found is None:
+            return None
+        _, version, updated, method, body, position, _, _ = found
+        return Version(key, version, updated, method, body, position)
+
+    def read_many(self, keys: Sequence[Key]) -> list[Version]:
+        """Give the current versions of those that exist."""
+        found = [self.read(key) for key in dict.fromkeys(keys)]
+        return [version for version in found if version is not None and version.body is not None]
+
+    def vread(self, key: Key, version_id: int) -> Version | None:
+        """Give one version."""
+        found = self._head(key)
+        if found is None:
+            return None
+        _, version, updated, method, body, position, _, rid = found
+        if version != version_id:
+            older = self.connection.execute(_VREAD, (rid, version_id)).get
+            if older is None:
+                return None
+            version, updated, method, body, position = older
+        return Version(key, version, updated, method, body, position)
+
+    def search(self, plan: Plan, *, bounded: int | None = None) -> list[Match]:
+        """Give a page of matches; with `bounded`, raises OverBudget rather than take many steps."""
+        if plan.limit == 0:
+            return []
+        with _Bounds(self.budget, bounded):
+            query = Compiler(self._known, plan).search()
+            if bounded is not None and not query.bounded:
+                raise OverBudget
+            if len(query.statements) <= 1:
+                return self._page(plan, query)
+            return self.at_one_instant(lambda: self._page(plan, query))
+
+    def count(self, plan: Plan, *, bounded: int | None = None) -> int:
+        """Give the number of matches; with `bounded`, raises OverBudget rather than take many steps."""
+        with _Bounds(self.budget, bounded):
+            query = Compiler(self._known, plan).count()
+            if bounded is not None and not query.bounded:
+                raise OverBudget
+            values = query.bindings.values
+            return sum(self.connection.execute(sql, values).get for sql in query.statements)
+
+    def at_one_instant(self, work: Callable[[], _T]) -> _T:
+        """Run something in one read transaction."""
+        if self.connection.in_transaction:
+            return work()
+        self.connection.execute("BEGIN")
+        try:
+            return work()
+        finally:
+            self.connection.execute("COMMIT")
+
+    def history(self, scope: Scope, page: Page) -> list[Version]:
+        """Give versions newest first."""
+        if page.limit <= 0:
+            return []
+        if scope.type is not None and scope.id is not None:
+            return self._instance_history(Key(scope.tenant, scope.type, scope.id), page)
+        if scope.type is None:
+            numbers = self.names.collections(scope.tenant)
+        else:
+            number = self.names.collection(scope.tenant, scope.type)
+            numbers = [] if number is None else [number]
+        return self._scoped_history(numbers, page)
+
+    def feed(self, after: int, limit: int) -> list[Version]:
+        """Give the versions that follow a position."""
+        sql = f"{_FEED} WHERE c.position > ? ORDER BY c.position LIMIT ?"
+        return [self._version(row) for row in self.connection.execute(sql, (after, limit))]
+
+    def position(self) -> int:
+        """Give the position of the newest version."""
+        return int(self.connection.execute("SELECT coalesce(max(position), 0) FROM change").get)
+
+    def explain(self, plan: Plan) -> str:
+        """Tell the statements of a plan and how SQLite runs each."""
+        query = Compiler(self._known, plan).search()
+        where = "on the event loop if quick" if query.bounded else "in a thread"
+        lines = [f"{len(query.statements)} statements, {where}"]
+        for sql in query.statements:
+            lines.append(sql)
+            steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", query.bindings.values)
+            lines += [f"  {step[3]}" for step in steps]
+        return "\n".join(lines)
+
+    def _head(self, key: Key) -> tuple[Any, ...] | None:
+        target = self._hashes.target(key.tenant, key.type, key.id)
+        found = self.connection.execute(_READ, (target,)).fetchall()
+        if len(found) == 1 and found[0][0] == key.id:
+            return found[0]
+        return next((row for row in found if self._is(row, key)), None)
+
+    def _is(self, row: tuple[Any, ...], key: Key) -> bool:
+        return row[0] == key.id and self.names.label(row[6]) == (key.tenant, key.type)
+
+    def _page(self, plan: Plan, query: Query) -> list[Match]:
+        found: list[Match] = []
+        limit = _NEVER if plan.limit is None else plan.limit
+        last = None
+        for sql in query.statements:
+            rows = self.connection.execute(sql, query.bindings.values)
+            for row in rows:
+                rid = row[query.keys]
+                if rid == last:
+                    continue
+                last = rid
+                found.append(self._match(plan, row, query.keys))
+                if len(found) == limit:
+                    rows.close()
+                    return found
+        return found
+
+    def _match(self, plan: Plan, row: tuple[Any, ...], keys: int) -> Match:
+        rid, collection, id_, version, updated, method, position, body = row[keys:]
+        tenant, type_ = self.names.label(collection)
+        key = Key(tenant, type_, id_)
+        found = Version(key, version, updated, method, body, position)
+        return Match(found, keys_of(plan, type_, row[:keys]), rid)
+
+    def _alive(self, collection: int) -> int:
+        sql = "SELECT alive FROM collection WHERE id = ?"
+        return int(self.connection.execute(sql, (collection,)).get)
+
+    def _probe(self, sql: str, bindings: Bindings) -> int:
+        return int(self.connection.execute(sql, bindings.values).get)
+
+    def _instance_history(self, key: Key, page: Page) -> list[Version]:
+        found = self._head(key)
+        if found is None:
+            return []
+        bindings = {
+            "rid": found[7],
+            "before": _NEVER if page.before is None else page.before,
+            "since": -_NEVER if page.since is None else page.since,
+            "until": _NEVER if page.until is None else page.until,
+            "limit": page.limit,
+        }
+        rows = self.connection.execute(_INSTANCE, bindings)
+        return [Version(key, *row) for row in rows]
+
+    def _scoped_history(self, numbers: Sequence[int], page: Page) -> list[Version]:
+        wanted = ", ".join(map(str, numbers))
+        sql = f"{_FEED} WHERE c.collection IN ({wanted}) AND c.position < ? AND c.updated < ?"
+        before = _NEVER if page.before is None else page.before
+        until = _NEVER if page.until is None else page.until
+        rows = self.connection.execute(f"{sql} ORDER BY c.position DESC", (before, until))
+        found = []
+        for version in self._until_older(rows, page.since):
+            found.append(version)
+            if len(found) == page.limit:
+                break
+        rows.close()
+        return found
+
+    def _until_older(self, rows: apsw.Cursor, since: int | None) -> Iterator[Version]:
+        """Give versions until they are older than asked: times never fall as positions rise."""
+        for row in rows:
+            if since is not None and row[3] < since:
+                return
+            yield self._version(row)
+
+    def _version(self, row: tuple[Any, ...]) -> Version:
+        collection, id_, version, updated, method, body, position = row
+        tenant, type_ = self.names.label(collection)
+        return Version(Key(tenant, type_, id_), version, updated, method, body, position)
+
+
+class _Bounds:
+    """Sets a budget for a while, and tells an interruption as OverBudget."""
+
+    def __init__(self, budget: Budget, steps: int | None) -> None:
+        self._budget = budget
+        self._steps = steps
+
+    def __enter__(self) -> None:
+        self._budget.left = self._steps
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._budget.left = None
+        if kind is not None and issubclass(kind, apsw.InterruptError):
+            raise OverBudget from None

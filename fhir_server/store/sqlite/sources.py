@@ -1,0 +1,362 @@
+"""Where a search begins: expressions as SELECTs of the resources that satisfy them, through one index each.
+
+Of several conjuncts the one with the fewest rows leads, told by probes that count no further than they need;
+the others become conditions on each of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, assert_never
+
+from fhir_server.search.expression import (
+    And,
+    DateRange,
+    Expression,
+    Ids,
+    Linked,
+    LinkedFrom,
+    Missing,
+    Not,
+    Number,
+    Or,
+    Quantity,
+    Reference,
+    Text,
+    Token,
+    Updated,
+    Uri,
+)
+from fhir_server.search.match import beneath
+from fhir_server.store.sqlite import ranges
+from fhir_server.store.sqlite.conditions import Candidate, Conditions, Words
+
+PROBES: Final = (100, 1_000, 20_000)
+MOST_ARMS: Final = 64
+_SEPARATE: Final = 16
+
+Probe = Callable[[str], int]
+"""Runs a SELECT that counts, with the statement's bindings."""
+
+
+class Arm:
+    """One SELECT through one index: `table` with its alias, and the conditions on its rows.
+
+    `ordered`: it comes by clinical date and number of itself. `distinct`: it gives no resource twice.
+    """
+
+    def __init__(self, table: str, where: str, at: Candidate) -> None:
+        self.table = table
+        self.where = [where]
+        self.at = at
+        self.ordered = False
+        self.distinct = False
+
+    def require(self, condition: str) -> None:
+        """Add a condition."""
+        self.where.append(condition)
+
+    def select(self, columns: str, more: Sequence[str] = ()) -> str:
+        """Give the SELECT of columns with more conditions; the resource's row is joined if it is needed."""
+        at, join = self.at, ""
+        if at.needs_row and not at.rid.startswith(f"{at.row}."):
+            join = f" CROSS JOIN resource {at.row} ON {at.row}.rid = {at.rid}"
+        return (
+            f"SELECT {columns} FROM {self.table}{join} WHERE {' AND '.join((*self.where, *more))}"
+        )
+
+    def places(self, *, distinct: bool) -> str:
+        """Give the SELECT of clinical date and number."""
+        once = "DISTINCT " if distinct and not self.distinct else ""
+        return self.select(f"{once}{self.at.clinical} AS clinical, {self.at.rid} AS rid")
+
+
+class Source:
+    """Arms that together give what satisfies an expression; `size` if a probe found it below its cap.
+
+    `scans`: rows are looked at that may not satisfy, so that counting them has no bound.
+    """
+
+    def __init__(self, arms: list[Arm], *, scans: bool = False) -> None:
+        self.arms = arms
+        self.scans = scans
+        self.size: int | None = None if arms else 0
+
+    @property
+    def ordered(self) -> bool:
+        """Tell whether each arm comes by clinical date and number of itself."""
+        return all(arm.ordered for arm in self.arms)
+
+    @property
+    def places(self) -> str:
+        """The SELECT of clinical date and number, each resource once."""
+        several = len(self.arms) > 1
+        return " UNION ".join(arm.places(distinct=not several) for arm in self.arms)
+
+
+class Sources:
+    """Chooses sources for the resources of one tenant."""
+
+    def __init__(self, conditions: Conditions, probe: Probe) -> None:
+        self._conditions = conditions
+        self._probe = probe
+        self._bind = conditions.bind
+
+    def source(self, node: Expression, collection: int) -> Source | None:  # noqa: C901, PLR0911 - one arm a node
+        """Give the source of what satisfies the node; None where no index leads there."""
+        match node:
+            case Token() | Text() | Reference():
+                return self._word(node, collection)
+            case DateRange():
+                return self._dates(node, collection)
+            case Number() | Quantity():
+                return self._numbers(node, collection)
+            case Uri():
+                return self._uris(node, collection)
+            case Ids():
+                return self._ids(node, collection)
+            case Updated():
+                return self._updates(node, collection)
+            case Linked():
+                return self._linked(node, collection)
+            case LinkedFrom():
+                return self._linked_from(node, collection)
+            case And():
+                return self._all_of(node, collection)
+            case Or():
+                return self._any_of(node, collection)
+            case Not() | Missing():
+                return None
+            case _:
+                assert_never(node)
+
+    def whole(self, collection: int, *, index: str = "resource_order") -> Arm:
+        """Give the arm of all current resources of a collection, by clinical date and number."""
+        alias = self._bind.alias()
+        arm = self._on_resources(f"resource {alias} INDEXED BY {index}", alias, collection)
+        arm.ordered = arm.distinct = True
+        return arm
+
+    def size(self, source: Source, cap: int) -> int:
+        """Count a source's rows up to a cap, and remember the size if it is below."""
+        if source.size is not None:
+            return min(source.size, cap)
+        if source.scans:
+            return cap
+        found = 0
+        for arm in source.arms:
+            found += self._probe(f"SELECT count(*) FROM ({arm.select('1')} LIMIT {cap - found})")
+            if found >= cap:
+                return cap
+        source.size = found
+        return found
+
+    def _word(self, node: Token | Text | Reference, collection: int) -> Source | None:
+        words = self._conditions.words(node, collection)
+        if words is not None:
+            return Source(self._seek(words, collection))
+        if isinstance(node, Reference):
+            return Source([])
+        kind = "text" if isinstance(node, Text) else "token"
+        slot = self._conditions.slot(collection, kind, node.atom)
+        if slot is None:
+            return Source([])
+        if isinstance(node, Text):
+            alias = self._bind.alias()
+            condition = self._conditions.text(node, f"{alias}.normal")
+            arm = self._on_rows("txt", alias, slot, condition, collection)
+            return Source([arm], scans=node.how == "contains")
+        return self._any_code(node, slot, collection)
+
+    def _any_code(self, node: Token, slot: int, collection: int) -> Source:
+        alias = self._bind.alias()
+        if node.system is None:
+            return Source([self._on_rows("tok", alias, slot, "1", collection)])
+        word = self._bind(self._conditions.hashes.word(node.system))
+        arm = self._on_rows("tok", alias, slot, f"{alias}.system = {word}", collection)
+        return Source([arm], scans=True)
+
+    def _seek(self, words: Words, collection: int) -> list[Arm]:
+        """Give an arm for each of a few words, which keeps their order, or one for many."""
+        if not words.slot:
+            return []
+        if len(words.hashes) > _SEPARATE:
+            return [self._seek_one(words, collection)]
+        return [self._seek_one(words._replace(hashes=(word,)), collection) for word in words.hashes]
+
+    def _seek_one(self, words: Words, collection: int) -> Arm:
+        alias = self._bind.alias()
+        at = self._candidate(alias, collection)
+        arm = Arm(f"{words.table} {alias}", self._conditions.words_where(words, alias), at)
+        arm.ordered = len(words.hashes) == 1
+        arm.distinct = arm.ordered and (words.table == "ref" or words.system is not None)
+        return arm
+
+    def _dates(self, node: DateRange, collection: int) -> Source:
+        slot = self._conditions.slot(collection, "date", node.atom)
+        if slot is None:
+            return Source([])
+        arms = []
+        for row in ranges.of_date(node):
+            for wide, bounds in ((0, ranges.narrowed(row)), (1, row)):
+                alias = self._bind.alias()
+                condition = ranges.sql(bounds, _of(alias), self._bind)
+                where = f"{alias}.wide = {wide} AND {condition}"
+                arms.append(self._on_rows("dat", alias, slot, where, collection))
+        return Source(arms)
+
+    def _numbers(self, node: Number | Quantity, collection: int) -> Source:
+        kind, table = ("number", "num") if isinstance(node, Number) else ("quantity", "qty")
+        slot = self._conditions.slot(collection, kind, node.atom)
+        if slot is None:
+            return Source([])
+        arms = []
+        for row in ranges.of_number(node):
+            alias = self._bind.alias()
+            condition = ranges.sql(row, _of(alias), self._bind)
+            condition += self._conditions.unit(node, _of(alias), kept=False)
+            arms.append(self._on_rows(table, alias, slot, condition, collection))
+        return Source(arms, scans=isinstance(node, Quantity) or node.prefix == "ap")
+
+    def _uris(self, node: Uri, collection: int) -> Source:
+        slot = self._conditions.slot(collection, "uri", node.atom)
+        if slot is None:
+            return Source([])
+        alias = self._bind.alias()
+        same = self._on_rows(
+            "uri", alias, slot, f"{alias}.value = {self._bind(node.value)}", collection
+        )
+        same.ordered = same.distinct = True
+        if not node.below:
+            return Source([same])
+        alias = self._bind.alias()
+        below = self._conditions.begins(f"{alias}.value", beneath(node.value))
+        return Source([same, self._on_rows("uri", alias, slot, below, collection)])
+
+    def _ids(self, node: Ids, collection: int) -> Source:
+        conditions, bind = self._conditions, self._bind
+        _, type_ = conditions.names.label(collection)
+        alias = bind.alias()
+        arm = self._on_resources(f"resource {alias}", alias, collection)
+        hashes = [conditions.hashes.target(conditions.tenant, type_, id_) for id_ in node.ids]
+        arm.require(f"{alias}.target IN ({', '.join(map(bind, hashes))})")
+        arm.require(f"{alias}.id IN ({', '.join(map(bind, node.ids))})")
+        arm.distinct = True
+        return Source([arm])
+
+    def _updates(self, node: Updated, collection: int) -> Source:
+        arms = []
+        for row in ranges.of_update(node):
+            arm = self.whole(collection, index="resource_updated")
+            arm.ordered = False
+            arm.require(ranges.sql(row, _of(arm.at.row), self._bind))
+            arms.append(arm)
+        return Source(arms)
+
+    def _linked(self, node: Linked, collection: int) -> Source:
+        conditions, bind = self._conditions, self._bind
+        slot = conditions.slot(collection, "reference", node.atom)
+        other = conditions.names.collection(conditions.tenant, node.type)
+        if slot is None or other is None:
+            return Source([])
+        inner, scans = self._inside(node.where, other)
+        if not inner.arms:
+            return inner
+        from_, target, link = bind.alias(), bind.alias(), bind.alias()
+        table = (
+            f"({inner.places}) {from_} CROSS JOIN resource {target} ON {target}.rid = {from_}.rid"
+            f" CROSS JOIN ref {link} ON {link}.slot = {bind(slot)} AND {link}.target = {target}.target"
+        )
+        return Source([Arm(table, "1", self._candidate(link, collection))], scans=scans)
+
+    def _linked_from(self, node: LinkedFrom, collection: int) -> Source:
+        conditions, bind = self._conditions, self._bind
+        other = conditions.names.collection(conditions.tenant, node.type)
+        slot = None if other is None else conditions.slot(other, "reference", node.atom)
+        if other is None or slot is None:
+            return Source([])
+        inner, scans = self._inside(node.where, other)
+        if not inner.arms:
+            return inner
+        from_, source, item, found = (bind.alias() for _ in range(4))
+        table = (
+            f"({inner.places}) {from_} CROSS JOIN resource {source} ON {source}.rid = {from_}.rid"
+            f" CROSS JOIN json_each({source}.rows, {bind(f'$.ref.{slot}')}) {item}"
+            f" CROSS JOIN resource {found} ON {found}.target = unhex({item}.value)"
+        )
+        return Source([self._on_resources(table, found, collection)], scans=scans)
+
+    def _inside(self, where: Expression, collection: int) -> tuple[Source, bool]:
+        """Give the source of a chain's far end, all resources there if no index leads to them."""
+        inner = self.source(where, collection)
+        if inner is not None:
+            return inner, inner.scans
+        arm = self.whole(collection)
+        arm.require(self._conditions.check(where, arm.at))
+        return Source([arm]), True
+
+    def _all_of(self, node: And, collection: int) -> Source | None:
+        parts = list(_flat(node))
+        sources = [(part, self.source(part, collection)) for part in parts]
+        leading = [(part, source) for part, source in sources if source is not None]
+        if not leading:
+            return None
+        leader, chosen = self._smallest(leading)
+        rest = [part for part in parts if part is not leader]
+        for arm in chosen.arms:
+            for part in rest:
+                arm.require(self._conditions.check(part, arm.at))
+        return chosen
+
+    def _smallest(self, leading: Sequence[tuple[Expression, Source]]) -> tuple[Expression, Source]:
+        """Give the smallest source by probes of growing caps; of equally large ones an ordered one."""
+        if len(leading) == 1:
+            return leading[0]
+        for cap in PROBES:
+            best, least = leading[0], cap
+            for one in leading:
+                size = self.size(one[1], least)
+                if size < least:
+                    best, least = one, size
+            if least < cap:
+                return best
+        return min(leading, key=lambda one: (one[1].scans, not one[1].ordered))
+
+    def _any_of(self, node: Or, collection: int) -> Source | None:
+        arms: list[Arm] = []
+        scans = False
+        for part in self._conditions.grouped(node.parts, collection):
+            if isinstance(part, Words):
+                arms += self._seek(part, collection)
+                continue
+            source = self.source(part, collection)
+            if source is None:
+                return None
+            arms += source.arms
+            scans |= source.scans
+        return Source(arms, scans=scans) if len(arms) <= MOST_ARMS else None
+
+    def _on_rows(self, table: str, alias: str, slot: int, where: str, collection: int) -> Arm:
+        condition = f"{alias}.slot = {self._bind(slot)} AND {where}"
+        return Arm(f"{table} {alias}", condition, self._candidate(alias, collection))
+
+    def _on_resources(self, table: str, alias: str, collection: int) -> Arm:
+        at = Candidate(collection, f"{alias}.rid", f"{alias}.clinical", alias)
+        return Arm(
+            table, f"{alias}.collection = {self._bind(collection)} AND {alias}.alive = 1", at
+        )
+
+    def _candidate(self, alias: str, collection: int) -> Candidate:
+        return Candidate(collection, f"{alias}.rid", f"{alias}.clinical", self._bind.alias())
+
+
+def _of(alias: str) -> Callable[[str], str]:
+    return lambda column: f"{alias}.{column}"
+
+
+def _flat(node: And) -> Any:
+    for part in node.parts:
+        if isinstance(part, And):
+            yield from _flat(part)
+        else:
+            yield part

@@ -1,0 +1,265 @@
+"""One durable transaction that several commits share: preconditions, versions, rows, bodies.
+
+Rows are gathered and written table by table; they are written earlier where a later step must see them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from fhir_server.search.match import UNDATED, Clinical, clinical_key
+from fhir_server.search.values import no_values
+from fhir_server.store.port import (
+    Change,
+    Key,
+    MatchConflict,
+    Precondition,
+    Version,
+    VersionConflict,
+    VersionIs,
+)
+from fhir_server.store.sqlite.keys import Hashes
+from fhir_server.store.sqlite.reader import Reader
+from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json
+
+MOST_FOUND: Final = 3
+"""How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
+
+_HEAD: Final = (
+    "SELECT id, collection, rid, version, updated, position, method, clinical, json(rows)"
+    " FROM resource WHERE target = ?"
+)
+_HISTORY: Final = (
+    "INSERT INTO history(position, rid, version, updated, method, body)"
+    " SELECT position, rid, version, updated, method, body FROM resource WHERE rid = ?"
+)
+_NEW: Final = (
+    "INSERT INTO resource(version, updated, position, method, alive, clinical, body, rows, collection,"
+    " target, id, rid) VALUES(?, ?, ?, ?, ?, ?, ?, jsonb(?), ?, ?, ?, ?)"
+)
+_CHANGED: Final = (
+    "UPDATE resource SET version = ?, updated = ?, position = ?, method = ?, alive = ?, clinical = ?,"
+    " body = ?, rows = jsonb(?) WHERE rid = ?"
+)
+_LOGGED: Final = (
+    "INSERT INTO change(position, collection, rid, version, updated) VALUES(?, ?, ?, ?, ?)"
+)
+_ALIVE: Final = "UPDATE collection SET alive = alive + ? WHERE id = ?"
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    names = (*columns, "clinical", "rid")
+    return f"INSERT INTO {table}({', '.join(names)}) VALUES({', '.join('?' * len(names))})"
+
+
+def _delete(table: str, columns: Sequence[str]) -> str:
+    names = (*columns, "clinical", "rid")
+    return f"DELETE FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in names)}"
+
+
+_INSERTS: Final = {table: _insert(table, columns) for table, columns in COLUMNS.items()}
+_DELETES: Final = {table: _delete(table, columns) for table, columns in COLUMNS.items()}
+
+
+class _Head(msgspec.Struct):
+    """The current version of a resource as the transaction has it; `fresh` while it is not written yet."""
+
+    rid: int
+    version: Version
+    clinical: int
+    rows: Rows | str
+    fresh: bool = False
+
+    @property
+    def known(self) -> Rows:
+        """The index rows, read from their JSON when they are first asked for."""
+        if isinstance(self.rows, str):
+            self.rows = of_json(self.rows)
+        return self.rows
+
+
+class Transaction:
+    """The write transaction of one connection, begun and ended many times."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        hashes: Hashes,
+        clinical: Clinical,
+        clock: Callable[[], int],
+    ) -> None:
+        self.connection = connection
+        self._hashes = hashes
+        self._clinical = clinical
+        self._clock = clock
+        self._reader = Reader(connection, hashes, clinical)
+        self._builder = Builder(self._reader.names, hashes)
+        self._updated = self._position = self._rid = 0
+        self._clear()
+
+    def begin(self) -> None:
+        """Begin, and learn where other processes left off."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._clear()
+        last = self.connection.execute(
+            "SELECT position, updated FROM change ORDER BY position DESC LIMIT 1"
+        ).get
+        self._position, updated = last if last is not None else (0, 0)
+        self._rid = int(self.connection.execute("SELECT coalesce(max(rid), 0) FROM resource").get)
+        self._updated = max(self._clock(), updated)
+
+    def commit(self) -> None:
+        """Write what is gathered and make it durable."""
+        self.flush()
+        self.connection.executemany(
+            _ALIVE, [(delta, number) for number, delta in self._alive.items() if delta]
+        )
+        self.connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Undo everything since begin."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self._clear()
+        self._reader.names.forget()
+        self._builder.forget()
+
+    def apply(
+        self, changes: Sequence[Change], preconditions: Sequence[Precondition]
+    ) -> list[Version]:
+        """Check the preconditions, then gather the changes; raises VersionConflict or MatchConflict."""
+        for index, precondition in enumerate(preconditions):
+            self._require(index, precondition)
+        return [self._change(change) for change in changes]
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        run = self.connection.executemany
+        for sql, rows in (
+            (_HISTORY, self._superseded),
+            (_CHANGED, self._changed),
+            (_NEW, self._new),
+            (_LOGGED, self._logged),
+        ):
+            if rows:
+                run(sql, rows)
+                rows.clear()
+        for statements, tables in ((_DELETES, self._deleted), (_INSERTS, self._inserted)):
+            for table, entries in tables.items():
+                if entries:
+                    entries.sort()
+                    run(statements[table], entries)
+                    entries.clear()
+        for head in self._heads.values():
+            if head is not None:
+                head.fresh = False
+
+    def _clear(self) -> None:
+        self._heads: dict[Key, _Head | None] = {}
+        self._superseded: list[Row] = []
+        self._changed: list[Row] = []
+        self._new: list[Row] = []
+        self._logged: list[Row] = []
+        self._deleted: defaultdict[str, list[Row]] = defaultdict(list)
+        self._inserted: defaultdict[str, list[Row]] = defaultdict(list)
+        self._alive: defaultdict[int, int] = defaultdict(int)
+
+    def _require(self, index: int, precondition: Precondition) -> None:
+        if isinstance(precondition, VersionIs):
+            head = self._head(precondition.key)
+            alive = head is not None and head.version.method != "DELETE"
+            current = head.version.version_id if head is not None and alive else None
+            if current != precondition.version_id:
+                raise VersionConflict(precondition.key, current)
+            return
+        self.flush()
+        plan = dataclasses.replace(precondition.plan, limit=MOST_FOUND, after=None)
+        found = [match.version.key for match in self._reader.search(plan)]
+        others = tuple(key for key in found if key != precondition.apart_from)
+        if others:
+            raise MatchConflict(index, others)
+
+    def _head(self, key: Key) -> _Head | None:
+        if key not in self._heads:
+            self._heads[key] = self._stored(key)
+        return self._heads[key]
+
+    def _stored(self, key: Key) -> _Head | None:
+        target = self._hashes.target(key.tenant, key.type, key.id)
+        found: list[tuple[Any, ...]] = self.connection.execute(_HEAD, (target,)).fetchall()
+        for id_, collection, rid, number, updated, position, method, clinical, kept in found:
+            if id_ == key.id and self._reader.names.label(collection) == (key.tenant, key.type):
+                version = Version(key, number, updated, method, None, position)
+                return _Head(rid, version, clinical, kept)
+        return None
+
+    def _change(self, change: Change) -> Version:
+        """Gather one change, and give the version that it makes."""
+        key, head = change.key, self._head(change.key)
+        was_alive = head is not None and head.version.method != "DELETE"
+        if change.body is None and not was_alive:
+            return Version(key, 0, 0, "DELETE", None, 0) if head is None else head.version
+        if head is not None and head.fresh:
+            self.flush()
+        self._position += 1
+        number = 1 if head is None else head.version.version_id + 1
+        body = None if change.body is None else change.body.at(number, self._updated)
+        version = Version(key, number, self._updated, change.method, body, self._position)
+        collection = self._reader.names.give_collection(key.tenant, key.type)
+        self._alive[collection] += (body is not None) - was_alive
+        self._heads[key] = self._gather(version, collection, change, head)
+        return version
+
+    def _gather(
+        self, version: Version, collection: int, change: Change, old: _Head | None
+    ) -> _Head:
+        key = version.key
+        values = change.values if change.body is not None else no_values()
+        rows, kept = self._builder.build(values, key.tenant, collection)
+        dated = clinical_key(self._clinical(key.type), values)
+        clinical = UNDATED if dated is None else dated
+        columns = (
+            version.version_id,
+            version.updated,
+            version.position,
+            version.method,
+            int(version.body is not None),
+            clinical,
+            version.body,
+            kept,
+        )
+        if old is None:
+            self._rid += 1
+            rid = self._rid
+            target = self._hashes.target(key.tenant, key.type, key.id)
+            self._new.append((*columns, collection, target, key.id, rid))
+        else:
+            rid = old.rid
+            self._superseded.append((rid,))
+            self._changed.append((*columns, rid))
+        self._logged.append(
+            (version.position, collection, rid, version.version_id, version.updated)
+        )
+        head = _Head(rid, version, clinical, rows, fresh=True)
+        self._differ(old, head)
+        return head
+
+    def _differ(self, old: _Head | None, new: _Head) -> None:
+        """Gather the rows that one version has and the other has not."""
+        tail = (new.clinical, new.rid)
+        if old is None:
+            for table, rows in new.known.items():
+                self._inserted[table] += [row + tail for row in rows]
+            return
+        same = old.clinical == new.clinical
+        gone = (old.clinical, old.rid)
+        for table in COLUMNS:
+            before, after = old.known.get(table, set()), new.known.get(table, set())
+            self._deleted[table] += [row + gone for row in (before - after if same else before)]
+            self._inserted[table] += [row + tail for row in (after - before if same else after)]

@@ -1,0 +1,1 @@
+"""Billing: what a signed report charges, and to whom."""

@@ -1,0 +1,1 @@
+"""Builders of the resources that Hounsfield itself writes, one module each."""

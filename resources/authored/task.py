@@ -1,0 +1,59 @@
+"""Task for work that this server does: a job with its input, state and output (FHIR R4 task.html)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from resources.model import Resource
+
+CODES = "https://hounsfield.example/fhir/CodeSystem/task-code"
+_STATES = {
+    "queued": "requested",
+    "running": "in-progress",
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+class Work(Struct, frozen=True):
+    """What a Task tells of a job: all references are literal, instants FHIR instants."""
+
+    id: str
+    code: str
+    display: str
+    state: str
+    authored: str
+    modified: str
+    focus: str | None = None
+    patient: str | None = None
+    based_on: Sequence[str] = ()
+    owner: str | None = None
+    inputs: Sequence[tuple[str, dict[str, Any]]] = ()
+    outputs: Sequence[tuple[str, dict[str, Any]]] = ()
+    reason: str = ""
+
+
+def task(work: Work) -> Resource:
+    """Give the Task of a job; inputs and outputs are (what it is, value[x] element) pairs."""
+    made: Resource = {
+        "resourceType": "Task",
+        "id": work.id,
+        "status": _STATES[work.state],
+        "intent": "order",
+        "code": {"coding": [{"system": CODES, "code": work.code, "display": work.display}]},
+        "authoredOn": work.authored,
+        "lastModified": work.modified,
+    }
+    for name, reference in (("focus", work.focus), ("for", work.patient), ("owner", work.owner)):
+        if reference:
+            made[name] = {"reference": reference}
+    if work.based_on:
+        made["basedOn"] = [{"reference": reference} for reference in work.based_on]
+    if work.reason:
+        made["statusReason"] = {"text": work.reason}
+    for name, pairs in (("input", work.inputs), ("output", work.outputs)):
+        if pairs:
+            made[name] = [{"type": {"text": what}, **value} for what, value in pairs]
+    return made

@@ -1,0 +1,1 @@
+"""FHIRPath: parser and compiler to closures."""

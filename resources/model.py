@@ -1,0 +1,54 @@
+"""A resource as a JSON object: lossless parse and serialise (FHIR R4 json.html)."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from resources import outcome
+
+Resource = dict[str, Any]
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def parse(data: bytes) -> Resource:
+    """Parse one resource; decimals keep their digits. Raises Invalid (structure) if it is none."""
+    try:
+        value = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise outcome.Invalid(
+            f"The body is not JSON: {_position(fault)}", issue="structure"
+        ) from None
+    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+        raise outcome.Invalid(
+            "The body is not a resource: a JSON object with resourceType is needed",
+            issue="structure",
+        )
+    return value
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse any JSON value, decimals keeping their digits; raises msgspec.DecodeError."""
+    return _decoder.decode(data)
+
+
+def serialise(value: object) -> bytes:
+    """Give the JSON of a resource or any part of one, decimals with the digits they came with."""
+    return _encoder.encode(value)
+
+
+def copy(value: Any) -> Any:
+    """Give a deep copy of JSON, which may be changed without touching the original."""
+    if isinstance(value, dict):
+        return {name: copy(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [copy(part) for part in value]
+    return value
+
+
+def _position(fault: Exception) -> str:
+    """Say where parsing stopped without echoing what was sent."""
+    text = str(fault)
+    return text if "byte" in text or "truncated" in text else type(fault).__name__

@@ -1,0 +1,1 @@
+"""SMART App Launch 2.2 authorisation and the SMART implementation of the access port."""

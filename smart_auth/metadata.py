@@ -1,0 +1,72 @@
+"""The discovery documents, which name only what works (SMART App Launch 2.2, OpenID Connect Discovery)."""
+
+from typing import Any
+
+from smart_auth.client_keys import ALGORITHMS
+from smart_auth.keys import ALGORITHM
+from smart_auth.realm import Realm
+from smart_auth.scopes import WORDS
+
+CAPABILITIES = (
+    "launch-standalone",
+    "authorize-post",
+    "client-public",
+    "client-confidential-symmetric",
+    "client-confidential-asymmetric",
+    "sso-openid-connect",
+    "context-standalone-patient",
+    "context-banner",
+    "permission-offline",
+    "permission-online",
+    "permission-patient",
+    "permission-user",
+    "permission-v1",
+    "permission-v2",
+)
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+_CLINICAL = tuple(
+    f"{level}/*.{letters}"
+    for level in ("patient", "user", "system")
+    for letters in ("rs", "cruds", "read", "write", "*")
+)
+
+
+def smart_configuration(realm: Realm) -> dict[str, Any]:
+    """Give the document at [base]/.well-known/smart-configuration."""
+    return {**_common(realm), "capabilities": list(CAPABILITIES)}
+
+
+def openid_configuration(realm: Realm) -> dict[str, Any]:
+    """Give the document at [issuer]/.well-known/openid-configuration."""
+    common = _common(realm)
+    common["token_endpoint_auth_methods_supported"] = [*_METHODS, "none"]
+    return {
+        **common,
+        "userinfo_endpoint": realm.url("userinfo"),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "response_modes_supported": ["query"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser"],
+        "prompt_values_supported": ["none", "login", "consent"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
+
+
+def _common(realm: Realm) -> dict[str, Any]:
+    return {
+        "issuer": realm.issuer,
+        "jwks_uri": realm.url("jwks"),
+        "authorization_endpoint": realm.url("authorize"),
+        "token_endpoint": realm.url("token"),
+        "introspection_endpoint": realm.url("introspect"),
+        "revocation_endpoint": realm.url("revoke"),
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": list(_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "scopes_supported": [*WORDS, *_CLINICAL],
+        "authorization_response_iss_parameter_supported": True,
+    }

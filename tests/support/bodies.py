@@ -1,0 +1,17 @@
+"""Small resources that tests write."""
+
+
+def patient(id_=None, **more):
+    resource = {"resourceType": "Patient", **more}
+    return resource if id_ is None else {**resource, "id": id_}
+
+
+def observation(id_, subject="Patient/p1", code="a", **more):
+    return {
+        "resourceType": "Observation",
+        "id": id_,
+        "status": "final",
+        "code": {"coding": [{"system": "urn:codes", "code": code}]},
+        "subject": {"reference": subject},
+        **more,
+    }
