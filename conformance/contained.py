@@ -12,13 +12,15 @@ def issues(resource: Resource, expression: str) -> Iterator[Issue]:
     held = resource["contained"]
     identified = {inner["id"] for inner in held if isinstance(inner.get("id"), str)}
     local = set(_local(resource))
-    seen: set[Any] = set()
+    seen: set[str] = set()
     for index, inner in enumerate(held):
         at = f"{expression}.contained[{index}]"
         yield from _own(inner, at)
         identifier = inner.get("id")
         if identifier is None:
             yield Issue("error", "required", "A contained resource has an id", f"{at}.id")
+        elif not isinstance(identifier, str):
+            continue
         elif identifier in seen:
             text = "The id differs from that of every other contained resource"
             yield Issue("error", "duplicate", text, f"{at}.id")
@@ -26,7 +28,8 @@ def issues(resource: Resource, expression: str) -> Iterator[Issue]:
             text = "A contained resource is referred to by the resource or refers to it (dom-3)"
             yield Issue("error", "invariant", text, at)
         seen.add(identifier)
-    yield from _dangling(resource, expression, identified)
+    if not local <= {"#", *(f"#{identifier}" for identifier in identified)}:
+        yield from _dangling(resource, expression, identified)
 
 
 def _own(inner: Resource, at: str) -> Iterator[Issue]:

@@ -100,5 +100,11 @@ class Structure:
             return self.issues(inner, at, references)
 
         wording = Wording(self._definitions, typed)
+        told = False
         for error in self.validator(start.content or "", references).iter_errors(value):
-            yield from wording.issues(error, start)
+            for issue in wording.issues(error, start):
+                told = True
+                yield issue
+        if not told:  # a broken rule is never passed over, even one that has no wording
+            text = f"The element breaks the structure of {start.content}"
+            yield Issue("error", "structure", text, start.expression)

@@ -57,7 +57,7 @@ class Validator:
 
     def _issues(self, resource: Resource, inside: _Inside) -> Iterator[Issue]:
         type_name = resource.get("resourceType")
-        if type_name not in self._definitions.resource_types:
+        if not isinstance(type_name, str) or type_name not in self._definitions.resource_types:
             text = "R4 has no resource type of this name"
             yield Issue("error", "structure", text, f"{inside.expression}.resourceType")
             return

@@ -47,4 +47,4 @@ def _value(dataset: Dataset, steps: list[str]) -> Any:
     if len(steps) > 1:
         return _value(dataset[tag].value[int(steps[1])], steps[2:])
     element: object = dataset.get_item(tag)
-    return getattr(element, "value", None)
+    return None if getattr(element, "VR", "") == "SQ" else getattr(element, "value", None)

@@ -195,8 +195,10 @@ def _raws(dataset: Dataset) -> list[RawDataElement]:
 
 
 def _require_complete(elements: Iterable[RawDataElement], found: Source) -> None:
-    """Raise EOFError if a value that the header promises lies beyond the file's end."""
+    """Raise EOFError if a value that the header promises lies beyond the file's end, or an element's head."""
     for element in elements:
+        if 0 < found.size - (element.value_tell + element.length) < len(b"GGEEVRLL"):
+            raise EOFError
         if element.value is None and element.value_tell + element.length > found.size:
             raise EOFError
         if element.value is not None and len(element.value) < element.length:

@@ -73,13 +73,13 @@ def with_base(stored: bytes, url: str) -> bytes:
 def _dataset(dataset: Dataset, outer: _Scope) -> Attributes:
     scope = _inner(dataset, outer)
     found: Attributes = {}
-    for tag in sorted(dataset.keys()):
-        if tag.element == 0 or tag.group == 0x0002:
-            continue
-        element = dataset.get_item(tag)
+    tags = [tag for tag in sorted(dataset.keys()) if tag.element != 0 and tag.group != 0x0002]
+    for element in [
+        dataset.get_item(tag) for tag in tags
+    ]:  # all, before reading one converts others
         if element is not None:
             vr = vr_of(element, signed=scope.signed)
-            found[f"{tag:08X}"] = {"vr": vr, **_content(dataset, element, vr, scope)}
+            found[f"{element.tag:08X}"] = {"vr": vr, **_content(dataset, element, vr, scope)}
     if "00080005" in found:
         found["00080005"]["Value"] = ["ISO_IR 192"]
     return found

@@ -1,4 +1,4 @@
-"""From stored instances to FHIR: each changed study is told anew, in one transaction, before it is acknowledged.
+"""From stored instances to FHIR: a changed study is told anew in one transaction, then acknowledged.
 
 The archive counts a study's changes and the last one told. Whatever stops in between, `reconcile` tells
 the rest later; telling twice writes nothing twice.
@@ -165,7 +165,7 @@ class Ingest:
         if stored is not None and not orders:
             return []
         name = str(uuid.uuid5(_NAMESPACE, "\0".join((tenant, "Provenance", uid, *sorted(orders)))))
-        told = {"type": "ImagingStudy", "identifier": authored.identifier(uid)}
+        told: dict[str, Any] = {"type": "ImagingStudy", "identifier": authored.identifier(uid)}
         sources = [told, *({"reference": order} for order in sorted(orders))]
         resource = {
             "resourceType": "Provenance",

@@ -1,6 +1,7 @@
 """Which representation to answer with: Accept, or the accept query parameter (PS3.18 8.3.3, 8.7)."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -11,6 +12,8 @@ DICOM_JSON = "application/dicom+json"
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
 MULTIPART = "multipart/related"
+
+Form = TypeVar("Form", bound=str)
 
 
 class Wanted(Struct, frozen=True):
@@ -58,7 +61,7 @@ def require_json(accept: str) -> str:
     raise outcome.NotAcceptable(f"This is given as {DICOM_JSON}")
 
 
-def choose(accept: str, offered: Sequence[str]) -> str:
+def choose(accept: str, offered: Sequence[Form]) -> Form:
     """Give the first of the offered single media types that the client prefers; raises NotAcceptable."""
     for one in wanted(accept):
         for name in offered:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from pydicom.dataset import Dataset
 
-Format = Literal["image/png", "image/jpeg"]
+Format = Literal["image/jpeg", "image/png"]
+
+FORMS: tuple[Format, ...] = ("image/jpeg", "image/png")
 
 MOST_SIDE = 8192
 _WHITE = 255

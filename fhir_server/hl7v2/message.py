@@ -158,6 +158,8 @@ class Segment:
     def value(self, path: str) -> str:
         """Give text by field.component.subcomponent, e.g. 5.1.1, from the field's first repetition."""
         field, component, subcomponent = _path(path)
+        if field >= len(self.fields) or not self.fields[field]:
+            return ""
         return self.field(field).value(component, subcomponent)
 
     def accept(self, *numbers: int) -> None:

@@ -16,8 +16,8 @@ State = Literal["received", "accepted", "refused"]
 class Record(Struct):
     """One message. `received` is when it first came, in milliseconds since 1970 UTC.
 
-    `state` is received until it is committed or refused; `code` is that of table 0357 and `reason` its
-    sentence; `gaps` are places that no map reads.
+    `state` is received until it is committed or refused; `code` is that of table 0357, `reason` its
+    sentence and `detail` what only we are told; `gaps` are places that no map reads.
     """
 
     raw: bytes
@@ -30,6 +30,7 @@ class Record(Struct):
     attempts: int = 0
     code: str = ""
     reason: str = ""
+    detail: str = ""
     gaps: tuple[str, ...] = ()
 
 

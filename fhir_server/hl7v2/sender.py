@@ -1,12 +1,19 @@
 """Who sends, and what its identifiers, times and codes mean: the configuration of one HL7 v2 source."""
 
 import re
+import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
+from zoneinfo import ZoneInfoNotFoundError
 
+import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
+
+from fhir_server.hl7v2.times import Zone
 
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+", re.ASCII)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
@@ -33,7 +40,7 @@ class Assigner(NamedTuple):
         return self.namespace or self.universal_id
 
 
-class Sender(Struct, frozen=True, kw_only=True):
+class Sender(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source of messages. `application` and `facility` are MSH-3 and MSH-4, "*" any.
 
     `assigners` maps namespaces and universal ids of assigning authorities to identifier systems,
@@ -73,7 +80,7 @@ class Sender(Struct, frozen=True, kw_only=True):
         return self.code_systems.get(name)
 
 
-class Senders(Struct, frozen=True):
+class Senders(Struct, frozen=True, forbid_unknown_fields=True):
     """The sources known; `default` takes messages of all others, None refuses them."""
 
     known: tuple[Sender, ...] = ()
@@ -90,6 +97,37 @@ class Senders(Struct, frozen=True):
         return fitting[0] if fitting else self.default
 
 
+class SendersError(ValueError):
+    """The configuration of senders is wrong; the text says where."""
+
+
+def configured(toml: bytes, zone: str | None = None) -> Senders:
+    """Give the senders of a TOML text: [[known]] tables, [default] or default = false to refuse others.
+
+    `zone` is that of senders which name none. Raises SendersError.
+    """
+    try:
+        plain = tomllib.loads(toml.decode())
+        if plain.get("default") is False:
+            plain["default"] = None
+        found = msgspec.convert(plain, Senders, strict=True)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as fault:
+        raise SendersError(f"The senders cannot be read: {fault}") from None
+    known = tuple(_zoned(sender, zone) for sender in found.known)
+    return Senders(known, _zoned(found.default, zone) if found.default else None)
+
+
+def _zoned(sender: Sender, zone: str | None) -> Sender:
+    """Give the sender with a zone if it has none; raises SendersError for a zone that does not exist."""
+    given = replace(sender, zone=sender.zone or zone)
+    try:
+        Zone(given.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SendersError("The senders cannot be read: a zone does not exist") from None
+    return given
+
+
+@lru_cache(maxsize=1024)
 def local_system(*parts: str) -> str:
     """Give the identifier system of an assigner that has no URI: urn:hounsfield:assigner:NAME[:KIND]."""
     return "urn:hounsfield:assigner:" + ":".join(quote(part, safe="") for part in parts)

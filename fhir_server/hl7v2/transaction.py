@@ -4,6 +4,7 @@ Every entry finds its resource by an identifier, and its fullUrl is derived from
 identifier: the same message gives the same Bundle, and no message makes a second resource of what exists.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from fhir_server.hl7v2.times import Zone
 from resources.model import Resource
 
 _NAMESPACE = UUID("5b0c2b1e-9b1f-5c62-9d0a-6b1f1d1a7a52")
+_PLAIN = re.compile(r"[A-Za-z0-9:/._-]*", re.ASCII)
 _ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", "|": "\\|", "$": "\\$"})
 
 
@@ -27,8 +29,14 @@ def stable_id(*parts: str) -> str:
 
 def by_identifier(identifier: Mapping[str, Any]) -> str:
     """Give the search that finds a resource by an identifier: identifier=system|value, escaped."""
-    token = f"{identifier['system'].translate(_ESCAPED)}|{identifier['value'].translate(_ESCAPED)}"
-    return "identifier=" + quote(token, safe=":/|.~-_")
+    return f"identifier={_token(identifier['system'])}|{_token(identifier['value'])}"
+
+
+def _token(text: str) -> str:
+    """Give text as part of a token in a URL: escaped for FHIR search, then for the URL."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return quote(text.translate(_ESCAPED), safe=":/.~-_")
 
 
 class Transaction:
@@ -99,10 +107,6 @@ class Transaction:
             for reference, entry in self._entries.items()
             if not types or entry["request"]["url"].split("?")[0].split("/")[0] in types
         ]
-
-    def holds(self, type_: str, identifier: Mapping[str, Any]) -> bool:
-        """Tell whether the message already writes the resource of that identifier."""
-        return self._reference(type_, identifier) in self._entries
 
     def bundle(self) -> Resource:
         """Give the transaction Bundle."""

@@ -1,4 +1,4 @@
-"""The store in memory: the meaning of the port, which the other adapters must agree with. Nothing is durable."""
+"""The store in memory: the meaning of the port, with which the other adapters agree. Nothing is durable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _no_clinical(_type: str) -> str | None:
 
 
 class _Record(Struct):
-    """All versions of one resource, the newest last, with the newest one's values; `place` numbers resources."""
+    """All versions of one resource, the newest last, and the newest one's values; `place` is its number."""
 
     place: int
     versions: list[Version]
@@ -247,7 +247,7 @@ class MemoryStore:
             record.values = values
         return version
 
-    def _search(self, plan: Plan) -> list[Match]:
+    def _search(self, plan: Plan) -> Sequence[Match]:
         tenant = _Tenant(self._records, plan.tenant)
         records = {
             record.place: record

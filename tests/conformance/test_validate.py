@@ -2,7 +2,10 @@
 
 import copy
 
+import fhirkit
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conformance.validate import Validator, validate
 from resources import definitions, model
@@ -354,6 +357,8 @@ FAULTS = [
     (PATIENT, "text.div", "A note.", "structure", "Patient.text.div"),
     (PATIENT, "text.div", "<div><p>A note.</p></div>", "structure", "Patient.text.div"),
     (PATIENT, "text.div", div("&nbsp;x"), "structure", "Patient.text.div"),
+    (PATIENT, "text.div", div("<p a:b='1'>x</p>"), "structure", "Patient.text.div"),
+    (PATIENT, "text.div", div("<p id='a' id='b'>x</p>"), "structure", "Patient.text.div"),
     (PATIENT, "text.div", f"<!DOCTYPE div>{DIV}", "structure", "Patient.text.div"),
     (PATIENT, "text.div", div("<script>1</script>"), "invariant", "Patient.text.div"),
     (PATIENT, "text.div", div("<iframe src='a'>x</iframe>"), "invariant", "Patient.text.div"),
@@ -496,3 +501,58 @@ def test_one_resource_can_be_checked_without_a_validator():
     assert [i.code for i in validate({"resourceType": "Patient", "x": 1}, definitions.load())] == [
         "structure"
     ]
+
+
+def test_fhirkit_finds_no_planted_fault_that_is_missed_here():
+    theirs = 0
+    for resource, path, value, _, _ in FAULTS:
+        broken = planted(resource, path, value)
+        if value != "\ud800":
+            theirs += bool(refused_by_fhirkit(broken))
+            assert VALIDATOR.check(broken)
+    print(f"fhirkit finds {theirs} of {len(FAULTS)} planted faults")
+    assert theirs > 40
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("id", "reference", "resourceType", "div", "_id", "extension", "value"))
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def places(value, steps=()):
+    """Every place in a resource, as steps."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, inner in items:
+        yield (*steps, step)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*steps, step))
+
+
+@given(data=st.data())
+def test_no_content_makes_the_check_itself_fail(data):
+    resource = copy.deepcopy(data.draw(st.sampled_from(RIGHT)))
+    *steps, last = data.draw(st.sampled_from(list(places(resource))))
+    held = resource
+    for step in steps:
+        held = held[step]
+    held[last] = data.draw(JSON)
+    for issue in VALIDATOR.check(resource):
+        assert issue.expression
+        assert issue.diagnostics
+
+
+def refused_by_fhirkit(resource):
+    try:
+        return [issue for issue in fhirkit.validate(resource) if issue.severity == "error"]
+    except fhirkit.ParseError as fault:
+        return [fault]

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -23,7 +24,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fhir_server.access import Access
+from fhir_server.store.memory import MemoryStore
 from fhir_server.store.port import Document
+from fhir_server.store.sqlite.store import SqliteStore
 from resources.outcome import Unauthorised
 from smart_auth.clients import Registration, add_client
 from smart_auth.keys import KeyRing
@@ -322,13 +325,8 @@ def furnished(client_keys: dict[str, Any]) -> dict[Any, Document]:
     return documents.held
 
 
-@pytest.fixture
-async def world(
-    ring: KeyRing, furnished: dict[Any, Document], client_keys: dict[str, Any]
-) -> AsyncIterator[World]:
-    clock = Clock()
-    documents = DictDocuments(clock)
-    documents.held = copy.copy(furnished)
+def build(documents: Any, clock: Clock, ring: KeyRing, client_keys: dict[str, Any]) -> World:
+    """An installation over some documents."""
     urls: dict[str, Any] = {}
 
     async def fetch(url: str) -> bytes:
@@ -358,9 +356,42 @@ async def world(
             Route("/t/{tenant}/fhir/Patient", guarded),
         ]
     )
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
-        yield World(smart, clock, documents, app, http, client_keys, urls)
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
+    return World(smart, clock, documents, app, http, client_keys, urls)
+
+
+@pytest.fixture
+async def world(
+    ring: KeyRing, furnished: dict[Any, Document], client_keys: dict[str, Any]
+) -> AsyncIterator[World]:
+    clock = Clock()
+    documents = DictDocuments(clock)
+    documents.held = copy.copy(furnished)
+    built = build(documents, clock, ring, client_keys)
+    async with built.http:
+        yield built
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def stored_world(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    ring: KeyRing,
+    furnished: dict[Any, Document],
+    client_keys: dict[str, Any],
+) -> AsyncIterator[World]:
+    """The same over the adapters that the product runs on."""
+    clock = Clock()
+    store: MemoryStore | SqliteStore = MemoryStore(clock=clock)
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path / "store.sqlite", clock=clock)
+    await store.open()
+    for (tenant, namespace, key), document in furnished.items():
+        await store.put(tenant, namespace, key, document.value, expires=document.expires)
+    built = build(store, clock, ring, client_keys)
+    async with built.http:
+        yield built
+    await store.close()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 CALLBACK = "http://127.0.0.1:9000/callback"
 FHIR = "http://127.0.0.1:8080/fhir"
@@ -285,3 +287,37 @@ async def test_names_in_pages_are_escaped(world):
     assert "&lt;script&gt;" in page.text
     page = await browser.submit(page, nth=0, text='"><script>', decision="find")
     assert "<script" not in page.text
+
+
+CHANGES = st.dictionaries(
+    st.sampled_from(
+        [
+            "aud",
+            "client_id",
+            "code_challenge",
+            "max_age",
+            "prompt",
+            "redirect_uri",
+            "scope",
+            "state",
+        ]
+    ),
+    st.text(max_size=20)
+    | st.sampled_from(["none", "login", "patient/*.rs openid", "launch/patient", "web", FHIR]),
+    max_size=4,
+)
+
+
+@given(changes=CHANGES, logged_in=st.booleans())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_authorisation_request_makes_the_server_fail(world, changes, logged_in):
+    browser = world.browser()
+    if logged_in:
+        user = await world.smart.users.get("default", "doc")
+        cookie = await world.smart.sessions.start(world.smart.realm(), user)
+        browser.http.headers["cookie"] = cookie.partition(";")[0]
+    params = world.request(**changes)
+    answer = await browser.http.get("/auth/authorize", params=params)
+    assert answer.status_code in {200, 303, 400}
+    if answer.status_code == 303:
+        assert answer.headers["location"].startswith(CALLBACK + "?")

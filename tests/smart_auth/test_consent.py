@@ -12,9 +12,8 @@ from smart_auth.scopes import WORDS, parse
         ("patient/*.rs", "See and search everything in the chosen patient's record"),
         ("user/ImagingStudy.r", "See imaging study records that you may use"),
         (
-            "patient/Observation.cud?status=final",
-            "Add, change and delete observation records in the chosen patient's record,"
-            " only where status is final",
+            "patient/Observation.d?status=final",
+            "Delete observation records in the chosen patient's record, only where status is final",
         ),
     ],
 )

@@ -305,19 +305,16 @@ class Compiler:
         return f"(SELECT {best}(v) FROM ({' UNION ALL '.join(selects)}))" if selects else "NULL"
 
 
-def keys_of(plan: Plan, type: str, keys: Sequence[SortKey]) -> tuple[SortKey, ...]:
-    """Give the sort keys as the port knows them from those that a statement gave."""
-    if not plan.sort:
-        return (type, *keys)
-    return tuple(
-        _key_of(sort, key) if key is not None else None
-        for sort, key in zip(plan.sort, keys, strict=True)
+Keys = Callable[[tuple[SortKey, ...]], tuple[SortKey, ...]]
+
+
+def keys_of(plan: Plan) -> Keys | None:
+    """Give what turns the keys that a statement gave into those of the port; None if they are the same."""
+    sort = plan.sort
+    numbers = [key.by == "value" and key.kind in _NUMBERS for key in sort]
+    if not any(numbers) and not any(key.by == "value" and key.kind == "date" for key in sort):
+        return None
+    return lambda keys: tuple(
+        None if key is None or key == UNDATED else double(int(key)) if number else key
+        for key, number in zip(keys, numbers, strict=True)
     )
-
-
-def _key_of(sort: Sort, key: SortKey) -> SortKey:
-    if sort.by != "value":
-        return key
-    if sort.kind in _NUMBERS:
-        return double(int(key or 0))
-    return None if sort.kind == "date" and key == UNDATED else key

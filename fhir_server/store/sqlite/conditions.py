@@ -291,7 +291,8 @@ class Conditions:
         there = Candidate(other, f"{target}.rid", f"{target}.clinical", target)
         return (
             f"EXISTS(SELECT 1 FROM json_each({at.row}.rows, {self._path('reference', slot)}) {item}"
-            f" CROSS JOIN resource {target} ON {target}.target = unhex({item}.value)"
+            f" CROSS JOIN resource {target} INDEXED BY resource_target"
+            f" ON {target}.target = unhex({item}.value)"
             f" AND {target}.collection = {self.bind(other)} AND {target}.alive = 1"
             f" WHERE {self.check(node.where, there)})"
         )

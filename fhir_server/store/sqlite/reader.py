@@ -170,26 +170,30 @@ class Reader:
     def _page(self, plan: Plan, query: Query) -> list[Match]:
         found: list[Match] = []
         limit = _NEVER if plan.limit is None else plan.limit
-        last = None
+        convert, count, own = keys_of(plan), query.keys, not plan.sort
+        last = label = None
         for sql in query.statements:
             rows = self.connection.execute(sql, query.bindings.values)
             for row in rows:
-                rid = row[query.keys]
+                rid = row[count]
                 if rid == last:
                     continue
                 last = rid
-                found.append(self._match(plan, row, query.keys))
+                if row[count + 1] != label:
+                    label = row[count + 1]
+                    tenant, type_ = self.names.label(label)
+                _, _, id_, version, updated, method, position, body = row[count:]
+                keys = (type_, row[0]) if own else row[:count]
+                if convert is not None:
+                    keys = convert(keys)
+                key = Key(tenant, type_, id_)
+                found.append(
+                    Match(Version(key, version, updated, method, body, position), keys, rid)
+                )
                 if len(found) == limit:
                     rows.close()
                     return found
         return found
-
-    def _match(self, plan: Plan, row: tuple[Any, ...], keys: int) -> Match:
-        rid, collection, id_, version, updated, method, position, body = row[keys:]
-        tenant, type_ = self.names.label(collection)
-        key = Key(tenant, type_, id_)
-        found = Version(key, version, updated, method, body, position)
-        return Match(found, keys_of(plan, type_, row[:keys]), rid)
 
     def _alive(self, collection: int) -> int:
         sql = "SELECT alive FROM collection WHERE id = ?"

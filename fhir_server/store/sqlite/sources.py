@@ -6,8 +6,8 @@ the others become conditions on each of its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, assert_never
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, assert_never
 
 from fhir_server.search.expression import (
     And,
@@ -237,7 +237,7 @@ class Sources:
         conditions, bind = self._conditions, self._bind
         _, type_ = conditions.names.label(collection)
         alias = bind.alias()
-        arm = self._on_resources(f"resource {alias}", alias, collection)
+        arm = self._on_resources(f"resource {alias} INDEXED BY resource_target", alias, collection)
         hashes = [conditions.hashes.target(conditions.tenant, type_, id_) for id_ in node.ids]
         arm.require(f"{alias}.target IN ({', '.join(map(bind, hashes))})")
         arm.require(f"{alias}.id IN ({', '.join(map(bind, node.ids))})")
@@ -282,7 +282,8 @@ class Sources:
         table = (
             f"({inner.places}) {from_} CROSS JOIN resource {source} ON {source}.rid = {from_}.rid"
             f" CROSS JOIN json_each({source}.rows, {bind(f'$.ref.{slot}')}) {item}"
-            f" CROSS JOIN resource {found} ON {found}.target = unhex({item}.value)"
+            f" CROSS JOIN resource {found} INDEXED BY resource_target"
+            f" ON {found}.target = unhex({item}.value)"
         )
         return Source([self._on_resources(table, found, collection)], scans=scans)
 
@@ -296,31 +297,39 @@ class Sources:
         return Source([arm]), True
 
     def _all_of(self, node: And, collection: int) -> Source | None:
-        parts = list(_flat(node))
-        sources = [(part, self.source(part, collection)) for part in parts]
-        leading = [(part, source) for part, source in sources if source is not None]
-        if not leading:
+        parts = sorted(_flat(node), key=_rank)
+        leader = self._leader(parts, collection)
+        if leader is None:
             return None
-        leader, chosen = self._smallest(leading)
-        rest = [part for part in parts if part is not leader]
-        for arm in chosen.arms:
-            for part in rest:
-                arm.require(self._conditions.check(part, arm.at))
-        return chosen
+        leading, source = leader
+        for arm in source.arms:
+            for part in parts:
+                if part is not leading:
+                    arm.require(self._conditions.check(part, arm.at))
+        return source
 
-    def _smallest(self, leading: Sequence[tuple[Expression, Source]]) -> tuple[Expression, Source]:
-        """Give the smallest source by probes of growing caps; of equally large ones an ordered one."""
-        if len(leading) == 1:
-            return leading[0]
-        for cap in PROBES:
-            best, least = leading[0], cap
-            for one in leading:
-                size = self.size(one[1], least)
-                if size < least:
-                    best, least = one, size
-            if least < cap:
-                return best
-        return min(leading, key=lambda one: (one[1].scans, not one[1].ordered))
+    def _leader(
+        self, parts: Sequence[Expression], collection: int
+    ) -> tuple[Expression, Source] | None:
+        """Give the first small source, else the smallest by probes of growing caps, else an ordered one."""
+        known: list[tuple[Expression, Source]] = []
+        for part in parts:
+            source = self.source(part, collection)
+            if source is None:
+                continue
+            if len(parts) > 1 and self.size(source, PROBES[0]) < PROBES[0]:
+                return part, source
+            known.append((part, source))
+        if len(known) > 1:
+            for cap in PROBES[1:]:
+                best, least = known[0], cap
+                for one in known:
+                    size = self.size(one[1], least)
+                    if size < least:
+                        best, least = one, size
+                if least < cap:
+                    return best
+        return min(known, key=lambda one: (one[1].scans, not one[1].ordered), default=None)
 
     def _any_of(self, node: Or, collection: int) -> Source | None:
         arms: list[Arm] = []
@@ -354,9 +363,21 @@ def _of(alias: str) -> Callable[[str], str]:
     return lambda column: f"{alias}.{column}"
 
 
-def _flat(node: And) -> Any:
+def _flat(node: And) -> Iterator[Expression]:
     for part in node.parts:
         if isinstance(part, And):
             yield from _flat(part)
         else:
             yield part
+
+
+_RANKS: Final[dict[type, int]] = {Ids: 0, Reference: 1, Token: 2, Uri: 3, Text: 3, Or: 4}
+_LATER: Final = 5
+_CHAINS: Final = 6
+
+
+def _rank(node: Expression) -> int:
+    """Tell how soon to probe a conjunct: first what tends to be small and costs little to look at."""
+    if isinstance(node, Linked | LinkedFrom):
+        return _CHAINS
+    return _RANKS.get(type(node), _LATER)

@@ -1,0 +1,263 @@
+"""Generated resources and generated plans: what is found in memory is found in SQLite, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stored import TENANT, clinical, delete, key, put
+
+from fhir_server.search.expression import (
+    And,
+    Branch,
+    Cursor,
+    DateRange,
+    Expression,
+    Ids,
+    Linked,
+    LinkedFrom,
+    Missing,
+    Not,
+    Number,
+    Or,
+    Plan,
+    Prefix,
+    Quantity,
+    Reference,
+    Sort,
+    Text,
+    Token,
+    Updated,
+    Uri,
+)
+from fhir_server.search.values import (
+    MAX_INSTANT,
+    MIN_INSTANT,
+    DateValue,
+    NumberValue,
+    QuantityValue,
+    ReferenceValue,
+    TextValue,
+    TokenValue,
+    UriValue,
+)
+from fhir_server.store.memory import MemoryStore
+from fhir_server.store.sqlite.store import SqliteStore
+
+TYPES = ("Patient", "Observation")
+IDS = ("a", "b", "c", "d")
+NOW = 1_700_000_000_000
+
+types = st.sampled_from(TYPES)
+codes = st.sampled_from(["x", "X", "é", "1.2.3.4.5", "1.2.3.4.51", "urn:oid:1.2.3.4.5", ""])
+systems = st.sampled_from(["", "s", "t"])
+words = st.text("ab\u00e9\ud7ff\U0010ffff%_ ", max_size=3)
+instants = st.sampled_from([MIN_INSTANT, -1, 0, 1, 5, 9, 40_000_000_000, MAX_INSTANT])
+decimals = st.decimals(-3, 3, places=1) | st.sampled_from(
+    [Decimal("0.10"), Decimal("1e30"), Decimal("-0")]
+)
+uris = st.sampled_from(["http://x", "http://x/", "http://x/y", "http://xy", "http://x|1"])
+prefixes = st.sampled_from(get_args(Prefix))
+kinds = ("token", "text", "date", "number", "quantity", "reference", "uri")
+FIRST = {"Patient": "Patient.birth", "Observation": "Observation.effective"}
+
+
+def ordered(values: list[Any]) -> list[Any]:
+    return sorted(values)
+
+
+def names(type: str, kind: str) -> list[str]:
+    return [FIRST[type] if kind == "date" else f"{type}.{kind}", f"{type}.{kind}2"]
+
+
+@cache
+def atoms(type: str, kind: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(names(type, kind))
+
+
+def three(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(strategy, min_size=3, max_size=3).map(ordered)
+
+
+@cache
+def some_values(type: str) -> st.SearchStrategy[list[Any]]:
+    one = st.one_of([VALUES[kind](name) for kind in kinds for name in names(type, kind)])
+    return st.lists(one, max_size=8, unique=True)
+
+
+VALUES: dict[str, Callable[[str], st.SearchStrategy[Any]]] = {
+    "token": lambda atom: st.builds(TokenValue, st.just(atom), systems, codes),
+    "text": lambda atom: words.map(lambda w: TextValue(atom, w.casefold(), w)),
+    "date": lambda atom: st.tuples(instants, instants).map(
+        lambda ends: DateValue(atom, min(ends), max(ends))
+    ),
+    "number": lambda atom: three(decimals).map(lambda d: NumberValue(atom, d[1], d[0], d[2])),
+    "quantity": lambda atom: st.tuples(three(decimals), systems, codes).map(
+        lambda t: QuantityValue(atom, t[1], t[2], t[0][1], t[0][0], t[0][2])
+    ),
+    "reference": lambda atom: (
+        st.builds(
+            ReferenceValue, st.just(atom), types, st.sampled_from([*IDS, "nobody"]), st.just("")
+        )
+        | uris.map(lambda u: ReferenceValue(atom, "", "", u))
+    ),
+    "uri": lambda atom: uris.map(lambda u: UriValue(atom, u)),
+}
+
+
+@st.composite
+def a_change(draw: st.DrawFn) -> Any:
+    type_ = draw(types)
+    where = key(draw(st.sampled_from(IDS)), type_)
+    if draw(st.integers(0, 9)) == 0:
+        return delete(where)
+    found = draw(some_values(type_))
+    main = [v.low for v in found if isinstance(v, DateValue) and v.atom == clinical(type_)]
+    return put(where, *found, clinical=min(main) if main else 0)
+
+
+@cache
+def a_leaf(type: str) -> st.SearchStrategy[Any]:
+    def of(kind: str) -> st.SearchStrategy[str]:
+        return atoms(type, kind)
+
+    asked = st.tuples(instants, instants).map(ordered)
+    missing = st.one_of(
+        [
+            st.builds(Missing, st.just(kind), st.lists(of(kind), min_size=1, max_size=2).map(tuple))
+            for kind in kinds
+        ]
+    )
+    return st.one_of(
+        st.builds(Token, of("token"), st.none() | systems, st.none() | codes),
+        st.builds(Text, of("text"), words, st.sampled_from(["starts", "exact", "contains"])),
+        st.tuples(of("date"), prefixes, asked).map(lambda t: DateRange(t[0], t[1], *t[2])),
+        st.tuples(of("number"), prefixes, three(decimals)).map(
+            lambda t: Number(t[0], t[1], t[2][1], t[2][0], t[2][2])
+        ),
+        st.tuples(
+            of("quantity"), prefixes, three(decimals), st.none() | systems, st.none() | codes
+        ).map(lambda t: Quantity(t[0], t[1], t[2][1], t[2][0], t[2][2], t[3], t[4])),
+        st.builds(Reference, of("reference"), types, st.sampled_from(IDS)),
+        st.builds(Reference, of("reference"), st.just(""), st.just(""), uris),
+        st.builds(Uri, of("uri"), uris, st.booleans()),
+        missing,
+        st.lists(st.sampled_from(IDS), max_size=3).map(lambda ids: Ids(tuple(ids))),
+        st.tuples(prefixes, st.integers(-2, 2), st.integers(0, 2)).map(
+            lambda t: Updated(t[0], NOW + t[1], NOW + t[1] + t[2])
+        ),
+    )
+
+
+@cache
+def an_expression(type: str, depth: int = 2) -> st.SearchStrategy[Expression]:
+    if depth == 0:
+        return a_leaf(type)
+    inner = an_expression(type, depth - 1)
+    parts = st.lists(inner, max_size=3).map(tuple)
+    chains = [
+        chain
+        for other in TYPES
+        for chain in (
+            st.builds(
+                Linked, atoms(type, "reference"), st.just(other), an_expression(other, depth - 1)
+            ),
+            st.builds(
+                LinkedFrom,
+                st.just(other),
+                atoms(other, "reference"),
+                an_expression(other, depth - 1),
+            ),
+        )
+    ]
+    return st.one_of(
+        a_leaf(type), st.builds(And, parts), st.builds(Or, parts), st.builds(Not, inner), *chains
+    )
+
+
+def a_sort() -> st.SearchStrategy[tuple[Sort, ...]]:
+    value = st.one_of(
+        [
+            st.builds(
+                Sort,
+                st.just("value"),
+                st.just(kind),
+                st.lists(
+                    st.sampled_from([name for type_ in TYPES for name in names(type_, kind)]),
+                    min_size=1,
+                    max_size=3,
+                ).map(tuple),
+                st.booleans(),
+            )
+            for kind in kinds
+        ]
+    )
+    other = st.builds(
+        lambda by, down: Sort(by, descending=down),
+        st.sampled_from(["_id", "_lastUpdated"]),
+        st.booleans(),
+    )
+    main = st.booleans().map(lambda down: Sort("value", "date", tuple(FIRST.values()), down))
+    return st.lists(value | other | main, max_size=2).map(tuple)
+
+
+def a_plan() -> st.SearchStrategy[Plan]:
+    branch = st.one_of([st.builds(Branch, st.just(t), an_expression(t)) for t in TYPES])
+    branches = st.lists(branch, min_size=1, max_size=2, unique_by=lambda b: b.type).map(tuple)
+    return st.builds(Plan, st.just(TENANT), branches, a_sort())
+
+
+async def pages(store: Any, plan: Plan, size: int) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        page = await store.search(dataclasses.replace(plan, limit=size))
+        found += [(match.version.key, match.keys) for match in page]
+        if len(page) < size:
+            return found
+        plan = dataclasses.replace(plan, after=Cursor(page[-1].keys, page[-1].place))
+
+
+groups = st.lists(st.lists(a_change(), min_size=1, max_size=6), min_size=1, max_size=4)
+
+
+@settings(
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(written=groups, asked=st.lists(a_plan(), min_size=4, max_size=8))
+def test_memory_and_sqlite_find_the_same(
+    tmp_path_factory: Any, written: list[list[Any]], asked: list[Plan]
+) -> None:
+    asyncio.run(agree(tmp_path_factory.mktemp("agreement"), written, asked))
+
+
+async def agree(folder: Path, written: list[list[Any]], asked: list[Plan]) -> None:
+    now = [NOW]
+    memory = MemoryStore(clinical=clinical, clock=lambda: now[0])
+    sqlite = SqliteStore(folder / "s.sqlite", clinical=clinical, clock=lambda: now[0])
+    await sqlite.open()
+    try:
+        for changes in written:
+            assert await memory.commit(changes) == await sqlite.commit(changes)
+            now[0] += 1
+        for plan in asked:
+            whole = await pages(memory, plan, 1000)
+            assert await pages(sqlite, plan, 1000) == whole
+            assert await pages(sqlite, dataclasses.replace(plan), 2) == whole
+            assert await pages(memory, plan, 2) == whole
+            everything = [m.version.key for m in await sqlite.search(plan)]
+            assert everything == [found for found, _ in whole]
+            assert await sqlite.count(plan) == len(whole) == await memory.count(plan)
+        assert await sqlite.verify() == []
+    finally:
+        await sqlite.close()
