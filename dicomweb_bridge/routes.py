@@ -18,6 +18,7 @@ from starlette.routing import Route
 from dicomweb_bridge import attributes, negotiation, qido, rendered, stow, wado
 from dicomweb_bridge.archive.port import Archive, Instance, Where
 from dicomweb_bridge.ingest import Ingest
+from fhir_server import tenancy
 from fhir_server.access import Access, Authorizer, Letter
 from resources import model, outcome
 
@@ -33,7 +34,7 @@ _TYPE = "ImagingStudy"
 class Bridge(Struct, frozen=True):
     """What the routes work with; `address` gives a tenant's public DICOMweb base URL.
 
-    `largest` is the most bytes of one STOW-RS request.
+    `tenants` tells whether a tenant is registered; `largest` is the most bytes of one STOW-RS request.
     """
 
     archive: Archive
@@ -41,6 +42,7 @@ class Bridge(Struct, frozen=True):
     authorizer: Authorizer
     visible: Visible
     address: Callable[[str], str]
+    tenants: Callable[[str], Awaitable[bool]]
     largest: int = 16 * 1024**3
 
 
@@ -127,8 +129,10 @@ def _guarded(
     """Authorise before answering, and tell refusals as small JSON."""
 
     async def guarded(request: Request) -> Response:
-        tenant = request.path_params.get("tenant", "default")
+        tenant = request.path_params.get("tenant", tenancy.DEFAULT)
         try:
+            if not tenancy.well_formed(tenant) or not await bridge.tenants(tenant):
+                raise outcome.NotFound("There is no such tenant")
             access = await bridge.authorizer.access(tenant, dict(request.headers))
             if not access.grants_for(_TYPE, letter):
                 raise outcome.Forbidden("The token does not allow this with imaging studies")

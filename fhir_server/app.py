@@ -1,79 +1,135 @@
-"""The composition root: settings to services to the ASGI application. The one module that knows all."""
+"""The composition root: settings to services to what runs. The one module that knows everything."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
+import msgspec
 
+import operations
+from ai_observations import registry as models
+from ai_observations.inference import Inference, InstalledModels
+from ai_observations.process import InferenceProcess
 from conformance.capability_statement import Offered, capability_statement
 from conformance.validate import Validator
+from dicomweb_bridge.archive.local import LocalArchive
+from dicomweb_bridge.identity import Issuers
+from dicomweb_bridge.ingest import Ingest
+from dicomweb_bridge.source import ArchiveSource
 from fhir_server import registry, tenancy
-from fhir_server.access import Authorizer, everything
+from fhir_server.access import Access, Authorizer, everything
 from fhir_server.context import Context, Policy, Services
+from fhir_server.hl7v2.door import Interactions
+from fhir_server.hl7v2.inbox import Inbox
+from fhir_server.hl7v2.listener import Listener
+from fhir_server.hl7v2.sender import Sender, Senders
 from fhir_server.http import health
-from fhir_server.http.fhir import FhirDoor
 from fhir_server.http.metrics import Metrics
 from fhir_server.interactions import offered
+from fhir_server.jobs import shown
+from fhir_server.jobs.job import Job
+from fhir_server.jobs.runner import Runner
+from fhir_server.jobs.status import PLACE, Status
+from fhir_server.joints import (
+    Directory,
+    Follower,
+    PatientPicker,
+    VisibleStudies,
+    identifier_system,
+    zone_of,
+)
 from fhir_server.search import modifiers
 from fhir_server.search.modifier import Modifier
 from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
-from fhir_server.store.port import Care, Documents
+from fhir_server.store.port import Care, Documents, instant
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.supervision import Child
+from operations import export
+from operations.operation import Operation
 from resources import definitions as r4
 from resources.model import serialise
+from smart_auth import metadata
+from smart_auth.keys import KeyRing
 from smart_auth.open import OpenAuthorizer
+from smart_auth.smart import Ports, Smart
 
 VERSION = "0.1.0"
 _SECRETS = "secrets"
-_EXPOSED = ("ETag", "Last-Modified", "Location", "Content-Location", "X-Request-Id", "X-Progress")
+_SWEEP_S = 600.0
+_LISTEN_WAIT_S = 5.0
 
 
 @dataclass(slots=True)
 class Installation:
-    """All that runs: what the edges and the commands are given."""
+    """All that is built: what the edges, the pages and the commands are given."""
 
     settings: Settings
     public_url: str
     services: Services
     care: Care
+    smart: Smart
     authorizer: Authorizer
-    metrics: Metrics
+    archive: LocalArchive
+    ingest: Ingest
+    visible: VisibleStudies
+    models: InstalledModels
+    process: InferenceProcess
+    runner: Runner
+    listener: Listener | None
+    metrics: Metrics = field(default_factory=Metrics)
     children: list[Child] = field(default_factory=list)
-    checks: dict[str, health.Check] = field(default_factory=dict)
 
     def base(self, tenant: str) -> str:
         """Give the FHIR base URL of a tenant."""
         return f"{self.public_url}{tenancy.path(tenant)}/fhir"
 
-    def ours(self, tenant: str, subject: str) -> Context:
-        """Give the context of one of our own edges: full access, and no version where nothing changes."""
-        access = everything(subject)
-        return Context(tenant, access, self.base(tenant), self.services, keep_unchanged=True)
+    def context(self, tenant: str, access: Access) -> Context:
+        """Give the context of a caller in a tenant."""
+        return Context(tenant, access, self.base(tenant), self.services)
+
+    def ours(self, tenant: str, subject: str = "hounsfield") -> Context:
+        """Give the context of one of our own edges: full access, no version where nothing changes."""
+        return replace(self.context(tenant, everything(subject)), keep_unchanged=True)
 
     async def has_tenant(self, name: str) -> bool:
         """Tell whether a tenant is registered; the default one always is."""
-        if name == tenancy.DEFAULT:
-            return True
-        found = await self.services.documents.get(tenancy.DEFAULT, tenancy.TENANTS, name)
-        return found is not None
+        return await _registered(self.services.documents, name)
 
-    async def started(self) -> None:
-        """Start the children; they are supervised from now on."""
+    async def health(self) -> Mapping[str, str]:
+        """Give each component's state."""
+        checks: dict[str, health.Check] = {"store": self._store, "archive": self._archive}
+        states = {name: await check() for name, check in checks.items()}
+        states |= {child.name: await child.state() for child in self.children}
+        return states if self.listener else {**states, "mllp": "off"}
+
+    async def _store(self) -> str:
+        await asyncio.wait_for(self.services.store.position(), 2)
+        return "ok"
+
+    async def _archive(self) -> str:
+        await asyncio.wait_for(self.archive.undescribed(), 5)
+        return "ok"
+
+    async def start(self, http_port: int) -> None:
+        """Start the children, wait for the listener, and write the ports that were taken."""
         for child in self.children:
             child.start()
+        ports: dict[str, int | None] = {"http": http_port, "mllp": None}
+        if self.listener is not None:
+            with contextlib.suppress(TimeoutError):  # readiness says so, and it is tried again
+                await asyncio.wait_for(self.listener.started.wait(), _LISTEN_WAIT_S)
+            ports["mllp"] = self.listener.port
+        file = self.settings.data / "ports.json"
+        await asyncio.to_thread(file.write_bytes, msgspec.json.encode(ports))
 
 
 def now() -> int:
@@ -82,24 +138,33 @@ def now() -> int:
 
 
 @asynccontextmanager
-async def installation(settings: Settings, public_url: str) -> AsyncIterator[Installation]:
-    """Build and open everything for the settings; closes it at the end, children first."""
+async def installation(
+    settings: Settings, public_url: str, *, serving: bool = False
+) -> AsyncIterator[Installation]:
+    """Build and open everything for the settings; closes it at the end, children first.
+
+    `serving` also builds the children that only a server has; one process a data folder serves.
+    """
     settings.data.mkdir(parents=True, exist_ok=True)
     definitions = r4.load()
     parameters = SearchParameters(definitions)
-    store = _store(settings, parameters)
-    await store.open()
-    try:
-        services = await _services(settings, definitions, parameters, store)
-        house = Installation(settings, public_url, services, store, OpenAuthorizer(), Metrics())
-        house.checks["store"] = _check(store)
-        try:
-            yield house
-        finally:
-            for child in reversed(house.children):
-                await child.stop()
-    finally:
-        await store.close()
+    async with AsyncExitStack() as stack:
+        store = _store(settings, parameters)
+        await store.open()
+        stack.push_async_callback(store.close)
+        archive = LocalArchive(settings.data / "archive", writable=serving)
+        if serving:
+            await archive.open()
+            stack.push_async_callback(archive.close)
+        house = await _house(
+            settings, public_url.rstrip("/"), (definitions, parameters), store, archive
+        )
+        stack.push_async_callback(house.process.close)
+        if serving:
+            house.children.extend(_children(house, store))
+        yield house
+        for child in reversed(house.children):
+            await child.stop()
 
 
 def _store(settings: Settings, parameters: SearchParameters) -> SqliteStore:
@@ -117,13 +182,114 @@ def _store(settings: Settings, parameters: SearchParameters) -> SqliteStore:
     return SqliteStore(file, clock=now, clinical=clinical)
 
 
+async def _house(
+    settings: Settings,
+    public_url: str,
+    meaning: tuple[r4.Definitions, SearchParameters],
+    store: SqliteStore,
+    archive: LocalArchive,
+) -> Installation:
+    """Put the parts together; features meet here, through the Protocols that their users own."""
+    cache = models.default_cache()
+    installed, process = InstalledModels(cache), InferenceProcess(cache)
+
+    def ours(tenant: str) -> Context:
+        return house.ours(tenant)
+
+    def context_for(tenant: str, access: Access) -> Context:
+        return house.context(tenant, access)
+
+    async def has_tenant(name: str) -> bool:
+        return await _registered(store, name)
+
+    async def told(job: Job) -> None:
+        await shown.show(ours(job.tenant), job)
+
+    def dicomweb(tenant: str) -> str:
+        return f"{public_url}{tenancy.path(tenant)}/dicom-web"
+
+    smart = Smart(
+        store,
+        KeyRing(settings.data / "keys", now),
+        public_url,
+        Ports(patients=PatientPicker(context_for), has_tenant=has_tenant, clock=now),
+    )
+    exporting = export.Export(settings.data / "exports", ours)
+    inference = Inference(process, lambda tenant: ArchiveSource(archive, tenant), ours)
+    work = {"infer": inference.work, export.KIND: exporting.work}
+    runner = Runner(store, work, told, now, name="serve", parallel=2)
+    status = Status(
+        {"infer": shown.given, export.KIND: exporting.manifest},
+        {export.KIND: exporting.file},
+        runner.wake,
+    )
+    directory = Directory(ours)
+    issuers = Issuers(system=identifier_system, zone=zone_of(settings.default_zone))
+    services = await _services(settings, meaning, store, (status, installed, runner.wake))
+    house = Installation(
+        settings=settings,
+        public_url=public_url,
+        services=services,
+        care=store,
+        smart=smart,
+        authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
+        archive=archive,
+        ingest=Ingest(
+            archive,
+            directory,
+            directory.transact,
+            issuers=issuers,
+            address=dicomweb,
+            now=lambda: instant(now()),
+        ),
+        visible=VisibleStudies(context_for),
+        models=installed,
+        process=process,
+        runner=runner,
+        listener=_listener(settings, store, ours),
+    )
+    return house
+
+
+def _listener(
+    settings: Settings, documents: Documents, ours: Callable[[str], Context]
+) -> Listener | None:
+    if settings.mllp_port is None:
+        return None
+    senders = Senders(default=Sender(zone=settings.default_zone))
+    inbox = Inbox(documents, Interactions(ours), senders, clock=now)
+    return Listener(settings.mllp_host, settings.mllp_port, inbox.receive)
+
+
+def _children(house: Installation, store: SqliteStore) -> list[Child]:
+    follower = Follower(store, store, house.ingest)
+
+    async def sweep() -> None:
+        while True:
+            await store.sweep()
+            await asyncio.sleep(_SWEEP_S)
+
+    children = [
+        Child("jobs", house.runner.run),
+        Child("studies", follower.run),
+        Child("sweep", sweep),
+    ]
+    if house.listener is not None:
+        children.append(Child("mllp", house.listener.run))
+    return children
+
+
 async def _services(
     settings: Settings,
-    definitions: r4.Definitions,
-    parameters: SearchParameters,
+    meaning: tuple[r4.Definitions, SearchParameters],
     store: SqliteStore,
+    work: tuple[Status, InstalledModels, Callable[[], None]],
 ) -> Services:
+    definitions, parameters = meaning
+    status, installed, wake = work
     found = {m.code: m for m in registry.discover(modifiers, Modifier, "fhir_server.modifiers")}
+    declared = list(registry.discover(operations, Operation, "fhir_server.operations"))
+    routes = {operation.code: (operation.route(),) for operation in declared}
     policy = Policy(
         lenient=settings.unknown_parameters == "lenient",
         refuse_unresolved=settings.unresolved_references == "refuse",
@@ -141,8 +307,17 @@ async def _services(
         clock=now,
         new_id=lambda: str(uuid.uuid4()),
         policy=policy,
-        capabilities=_capabilities(definitions, policy),
+        operations={**routes, PLACE: (status.route(),)},
+        capabilities=_capabilities(definitions, settings, declared),
+        models=installed,
+        wake=wake,
     )
+
+
+async def _registered(documents: Documents, name: str) -> bool:
+    if name == tenancy.DEFAULT:
+        return True
+    return await documents.get(tenancy.DEFAULT, tenancy.TENANTS, name) is not None
 
 
 async def secret(documents: Documents, name: str) -> bytes:
@@ -155,7 +330,9 @@ async def secret(documents: Documents, name: str) -> bytes:
         await documents.put(tenancy.DEFAULT, _SECRETS, name, made, revision=0)
 
 
-def _capabilities(definitions: r4.Definitions, policy: Policy) -> Callable[[str], bytes]:
+def _capabilities(
+    definitions: r4.Definitions, settings: Settings, declared: list[Operation]
+) -> Callable[[str], bytes]:
     """Give what answers /metadata: built once for a base and kept."""
     built: dict[str, bytes] = {}
 
@@ -166,48 +343,15 @@ def _capabilities(definitions: r4.Definitions, policy: Policy) -> Callable[[str]
                 system_interactions=offered.SYSTEM_INTERACTIONS,
                 conditionals=offered.CONDITIONALS,
                 parameter_types=offered.PARAMETER_TYPES,
-                lenient=policy.lenient,
+                operations=[(o.code, o.canonical, o.on, o.levels) for o in declared],
+                lenient=settings.unknown_parameters == "lenient",
+                smart=metadata.oauth_uris(base) if settings.auth == "smart" else None,
             )
             date = time.strftime("%Y-%m-%d", time.gmtime())
-            built[base] = serialise(
-                capability_statement(definitions, offers, base=base, version=VERSION, date=date)
+            statement = capability_statement(
+                definitions, offers, base=base, version=VERSION, date=date
             )
+            built[base] = serialise(statement)
         return built[base]
 
     return capabilities
-
-
-def _check(store: SqliteStore) -> health.Check:
-    async def check() -> str:
-        await asyncio.wait_for(store.position(), 2)
-        return "ok"
-
-    return check
-
-
-def asgi(house: Installation) -> Starlette:
-    """Give the ASGI application of an installation."""
-    door = FhirDoor(
-        house.services,
-        house.authorizer,
-        house.has_tenant,
-        house.base,
-        metrics=house.metrics,
-        max_body=house.settings.max_body_bytes,
-    )
-    checks = {**house.checks, **{child.name: child.state for child in house.children}}
-    routes: list[BaseRoute] = [
-        *health.routes(checks, house.metrics),
-        *(Route(f"{prefix}{path}", door) for prefix in ("", "/t/{tenant}") for path in _FHIR_PATHS),
-    ]
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=["*"],
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=_EXPOSED,
-    )
-    return Starlette(routes=routes, middleware=[cors])
-
-
-_FHIR_PATHS = ("/fhir", "/fhir/{path:path}")

@@ -1,10 +1,20 @@
 """The declaration of a command of `hounsfield`: its name, its words, and what it does."""
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from fhir_server.settings import SETTINGS, Settings
+from fhir_server.settings import SETTINGS, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from fhir_server.app import Installation
+
+T = TypeVar("T")
+COULD_NOT = 2
+"""The exit status of a command that could not begin."""
 
 Run = Callable[[Namespace, Settings], int]
 """Does the command and gives its exit status."""
@@ -22,16 +32,38 @@ class Command:
 
     def flags(self, parser: ArgumentParser) -> None:
         """Add the flags of the settings that the command takes, and its own arguments."""
-        for setting in SETTINGS:
-            if setting.name in self.takes:
-                parser.add_argument(
-                    setting.flag,
-                    dest=f"setting_{setting.name}",
-                    metavar=setting.values,
-                    help=setting.help,
-                    nargs="+" if setting.name == "trusted_proxies" else None,
-                )
+        _take(parser, self.takes)
         self.configure(parser)
+
+
+class Actions:
+    """The actions of a command that has several, e.g. add, list, remove; one of them must be given.
+
+    The command reads the one that was given as `action`.
+    """
+
+    def __init__(self, parser: ArgumentParser) -> None:
+        self._parsers: _SubParsersAction[ArgumentParser] = parser.add_subparsers(
+            dest="action", metavar="ACTION", required=True
+        )
+
+    def add(self, name: str, help: str, *, takes: str = "data store") -> ArgumentParser:  # noqa: A002
+        """Add an action with the flags of the settings it takes; gives its parser."""
+        parser = self._parsers.add_parser(name, help=help, description=help)
+        _take(parser, takes.split())
+        return parser
+
+
+def _take(parser: ArgumentParser, names: Sequence[str]) -> None:
+    for setting in SETTINGS:
+        if setting.name in names:
+            parser.add_argument(
+                setting.flag,
+                dest=f"setting_{setting.name}",
+                metavar=setting.values,
+                help=setting.help,
+                nargs="+" if setting.name == "trusted_proxies" else None,
+            )
 
 
 def command(
@@ -57,3 +89,35 @@ def flags(given: Namespace) -> dict[str, str | Sequence[str] | None]:
         for name, value in vars(given).items()
         if name.startswith("setting_")
     }
+
+
+def refused(reason: object) -> int:
+    """Tell on standard error why a command did not do what was asked; gives the exit status 1."""
+    print(f"hounsfield: {reason}", file=sys.stderr)  # noqa: T201 - the command line's answer
+    return 1
+
+
+def within(
+    settings: Settings, work: "Callable[[Installation], Awaitable[T]]", tenant: str = "default"
+) -> T:
+    """Open the installation's store in this process, beside a running server, and do the work on it.
+
+    Raises SettingsError where the store cannot be opened or the tenant is not registered.
+    """
+    from fhir_server import app  # noqa: PLC0415 - heavy, only when a command opens a store
+    from fhir_server.store.port import SchemaTooNew, StoreUnavailable  # noqa: PLC0415 - as above
+
+    async def done() -> T:
+        async with app.installation(settings, "http://localhost") as house:
+            if not await house.has_tenant(tenant):
+                raise SettingsError(
+                    f"there is no tenant {tenant}: hounsfield tenant add registers it"
+                )
+            return await work(house)
+
+    try:
+        return asyncio.run(done())
+    except SchemaTooNew:
+        raise SettingsError("store: a newer version of hounsfield has written it") from None
+    except StoreUnavailable as fault:
+        raise SettingsError(f"store: {fault}") from None

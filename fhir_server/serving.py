@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 import uvloop
 
-from fhir_server import app, logs
+from fhir_server import app, asgi, logs
 from fhir_server.settings import Settings, SettingsError
 
 _DRAIN = 15
@@ -44,11 +44,12 @@ async def serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     listening = bind(settings.host, settings.port)
     public_url = settings.public_url or _address(settings, listening)
-    async with app.installation(settings, public_url) as house:
-        server = _Server(_config(settings, app.asgi(house)))
+    port: int = listening.getsockname()[1]
+    async with app.installation(settings, public_url, serving=True) as house:
+        server = _Server(_config(settings, asgi.application(house)))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, server.handle_exit, name, None)
-        told = asyncio.create_task(_tell(server, house, public_url))
+        told = asyncio.create_task(_tell(server, house, public_url, port))
         try:
             await server.serve(sockets=[listening])
         finally:
@@ -94,7 +95,7 @@ def _config(settings: Settings, application: object) -> uvicorn.Config:
     )
 
 
-async def _tell(server: _Server, house: app.Installation, public_url: str) -> None:
+async def _tell(server: _Server, house: app.Installation, public_url: str, port: int) -> None:
     await server.listening.wait()
-    await house.started()
+    await house.start(port)
     print(f"ready {public_url}/fhir", flush=True)  # noqa: T201 - the contract's line

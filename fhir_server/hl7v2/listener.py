@@ -39,7 +39,7 @@ class Listener:
     """Listens for messages and answers each with what `receive` gives, nothing for no bytes.
 
     `receive` runs to its end when the connection is lost meanwhile: what it commits is whole, and the
-    sender, who has no ACK, sends again.
+    sender, who has no ACK, sends again. `started` is set once it listens.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], bool] = {}
         self._stopping = False
+        self.started = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -79,6 +80,15 @@ class Listener:
         self._server = await asyncio.start_server(
             self._connected, self._host, self._port, ssl=self._tls
         )
+        self.started.set()
+
+    async def run(self) -> None:
+        """Listen until cancelled, then stop as `stop` does; raises OSError if the address is taken."""
+        await self.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
 
     async def stop(self, drain: float = 10.0) -> None:
         """Stop listening, let messages that are being done be answered, at most `drain` seconds."""

@@ -10,24 +10,21 @@ from starlette.routing import Route
 from fhir_server.http.metrics import Metrics
 
 Check = Callable[[], Awaitable[str]]
-"""Gives "ok", or what is wrong in a few words without PHI."""
+"""Gives "ok", "off", or what is wrong in a few words without PHI."""
+Health = Callable[[], Awaitable[Mapping[str, str]]]
+"""Gives the state of every component."""
 
 
-async def readiness(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Give the state of each component."""
-    return {name: await check() for name, check in checks.items()}
-
-
-def routes(checks: Mapping[str, Check], metrics: Metrics) -> list[Route]:
+def routes(state: Health, metrics: Metrics) -> list[Route]:
     """Give the three routes that an operator's tools ask."""
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def ready(_: Request) -> Response:
-        components = await readiness(checks)
+        components = await state()
         well = all(state in {"ok", "off"} for state in components.values())
-        content: dict[str, Any] = {"ready": well, "components": components}
+        content: dict[str, Any] = {"ready": well, "components": dict(components)}
         return JSONResponse(content, 200 if well else 503)
 
     async def measured(_: Request) -> Response:

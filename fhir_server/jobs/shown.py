@@ -6,7 +6,7 @@ from fhir_server.access import everything
 from fhir_server.context import Context
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.jobs.job import Job
-from fhir_server.message import FhirRequest
+from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import instant
 from resources.authored.task import Work, task
 from resources.model import serialise
@@ -37,3 +37,8 @@ async def show(context: Context, job: Job) -> bytes:
     ours = replace(context, access=_ours, keep_unchanged=True)
     request = FhirRequest("PUT", f"Task/{job.id}", body=serialise(task(work)))
     return (await dispatch(ours, request)).body
+
+
+async def given(context: Context, job: Job) -> FhirResponse:
+    """Answer the poll of a completed job with its Task, whose outputs refer to the results."""
+    return await dispatch(replace(context, access=_ours), FhirRequest("GET", f"Task/{job.id}"))

@@ -104,7 +104,7 @@ class Chapters:
         ]
         return self._card(study, titles.study(study), facts)
 
-    def pictures(self) -> list[Picture]:
+    def from_series(self) -> list[Picture]:
         """Give a picture of each series, of the first few."""
         study = self._story.study
         return [
@@ -116,7 +116,7 @@ class Chapters:
             for series in pictures.pictured(study)[:MOST_PICTURES]
         ]
 
-    def drawn(self, device: str | None, makers: Iterable[Group]) -> list[Picture]:
+    def from_documents(self, device: str | None, makers: Iterable[Group]) -> list[Picture]:
         """Give the pictures that documents carry: those by a device, or by none of the makers (None)."""
         others = {group.device for group in makers} - {""}
         found = []

@@ -63,7 +63,7 @@ class Reader:
             bundle = model.parse(await self.body(path, *query))
         except Forbidden:
             return Found()
-        found = Found(following=_cursor(bundle))
+        found = Found(following=following(bundle))
         for entry in bundle.get("entry", ()):
             resource = entry["resource"]
             if entry["search"]["mode"] == "match":
@@ -81,7 +81,8 @@ class Reader:
         return int(bundle["total"])
 
 
-def _cursor(bundle: Resource) -> str:
+def following(bundle: Resource) -> str:
+    """Give the cursor of a Bundle's next page, empty on the last."""
     for link in bundle.get("link", ()):
         if link["relation"] == "next":
             return dict(parse_qsl(urlsplit(link["url"]).query)).get("_cursor", "")

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from fhir_server.pages import listing, look, start, titles, words
+from fhir_server.pages import listing, look, reading, start, titles, words
 from fhir_server.pages.visit import Visit
 from resources import model
 from resources.model import Resource
@@ -93,7 +93,10 @@ async def history(visit: Visit) -> Response:
     query = [("_count", str(PAGE)), *([("_cursor", cursor)] if cursor else [])]
     bundle = model.parse(await visit.reader.body(f"{type_}/{id_}/_history", *query))
     versions = [_version(each) for each in bundle.get("entry", ())]
-    return await visit.page("history", type=type_, id=id_, tab="history", versions=versions)
+    following = reading.following(bundle)
+    return await visit.page(
+        "history", type=type_, id=id_, tab="history", versions=versions, following=following
+    )
 
 
 def _version(entry: Resource) -> tuple[str, str, str, bool]:

@@ -371,6 +371,13 @@ def test_tenants_are_apart(served, http):
     assert [s["resourceType"] for s in served.fhir.all("ImagingStudy", "other")] == ["ImagingStudy"]
 
 
+@pytest.mark.parametrize("tenant", ["nobody", "a.b", "A", "%2e%2e"])
+def test_a_tenant_that_is_not_registered_is_not_found(served, http, tenant):
+    url = f"{served.root}/t/{tenant}/dicom-web/studies"
+    assert http.get(url).status_code == 404
+    assert http.post(url, content=body(ct()), headers=MULTIPART).status_code == 404
+
+
 def picture(http, path=PLACE, **params):
     answer = http.get(f"{path}/rendered", params=params, headers={"Accept": "image/png"})
     assert answer.status_code == 200, answer.text

@@ -242,6 +242,20 @@ async def test_stopping_does_not_wait_longer_than_it_is_told():
     writer.close()
 
 
+async def test_run_listens_until_it_is_cancelled():
+    listener = Listener(HOST, 0, echo)
+    running = asyncio.create_task(listener.run())
+    async with asyncio.timeout(10):
+        await listener.started.wait()
+    assert await mllp.send(HOST, listener.port, message("3")) == ack(message("3"))
+    port = listener.port
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(NoAcknowledgement):
+        await mllp.send(HOST, port, message("4"))
+
+
 async def test_no_answer_is_sent_where_none_is_due():
     async def receive(raw, _):
         return b"" if raw.split(b"|")[9] == b"1" else ack(raw)

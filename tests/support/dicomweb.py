@@ -208,6 +208,7 @@ class Served:
             tokens,
             self._visible,
             lambda tenant: self.url if tenant == "default" else f"{self.root}/t/{tenant}/dicom-web",
+            self._is_tenant,
             **options,
         )
         served = routes(bridge)
@@ -217,6 +218,9 @@ class Served:
                 Mount("/t/{tenant}/dicom-web", routes=served),
             ]
         )
+
+    async def _is_tenant(self, name):
+        return name in {"default", "other"}
 
     async def _visible(self, _tenant, who, _study, _letter):
         return self.seen.get(who.subject)

@@ -1,7 +1,8 @@
 """Expressions as SQL conditions on one candidate resource; none of them is ever NULL.
 
 A condition seeks an index where a whole key is known (slot, word, clinical date, number of the resource), and
-else reads the rows that are kept as JSON beside the resource.
+else reads the rows that are kept as JSON beside the resource. What is always true or false is a parameter
+all the same: SQLite refuses to follow a named index where it can prove that nothing will be found.
 """
 
 from __future__ import annotations
@@ -35,9 +36,6 @@ from fhir_server.store.sqlite.rows import TABLES
 
 Column = Callable[[str], str]
 """Gives the SQL of a column by its name, or a condition on an alias."""
-
-FALSE = "0"
-TRUE = "1"
 
 
 class Bindings:
@@ -102,7 +100,7 @@ class Conditions:
                 words = self.words(node, at.collection)
                 if words is not None:
                     return self._seek(words, at)
-                return self._any_code(node, at) if isinstance(node, Token) else FALSE
+                return self._any_code(node, at) if isinstance(node, Token) else self.bind(0)
             case Text():
                 return self._each("text", node.atom, at, lambda j: self.text(node, f"{j}.value"))
             case DateRange():
@@ -133,7 +131,7 @@ class Conditions:
 
     def all_of(self, parts: Sequence[Expression], at: Candidate) -> str:
         """Give the condition that the candidate satisfies all parts."""
-        return f"({' AND '.join(self.check(part, at) for part in parts)})" if parts else TRUE
+        return f"({' AND '.join(self.check(part, at) for part in parts)})" if parts else self.bind(1)
 
     def words(self, node: Expression, collection: int) -> Words | None:
         """Give what to seek for a node that is one word of an atom; None for other nodes."""
@@ -247,7 +245,7 @@ class Conditions:
         """Give the condition that some kept row of the atom satisfies a condition."""
         slot = self.slot(at.collection, kind, atom)
         if slot is None:
-            return FALSE
+            return self.bind(0)
         alias = self.bind.alias()
         return (
             f"EXISTS(SELECT 1 FROM json_each({at.row}.rows, {self._path(kind, slot)}) {alias}"
@@ -260,7 +258,7 @@ class Conditions:
     def _uri(self, node: Uri, at: Candidate) -> str:
         slot = self.slot(at.collection, "uri", node.atom)
         if slot is None:
-            return FALSE
+            return self.bind(0)
         alias = self.bind.alias()
         same = (
             f"EXISTS(SELECT 1 FROM uri {alias} WHERE {alias}.slot = {self.bind(slot)} AND"
@@ -280,13 +278,13 @@ class Conditions:
             for slot in slots
             if slot is not None
         ]
-        return f"({' AND '.join(tests)})" if tests else TRUE
+        return f"({' AND '.join(tests)})" if tests else self.bind(1)
 
     def _linked(self, node: Linked, at: Candidate) -> str:
         slot = self.slot(at.collection, "reference", node.atom)
         other = self.names.collection(self.tenant, node.type)
         if slot is None or other is None:
-            return FALSE
+            return self.bind(0)
         item, target = self.bind.alias(), self.bind.alias()
         there = Candidate(other, f"{target}.rid", f"{target}.clinical", target)
         return (
@@ -301,7 +299,7 @@ class Conditions:
         other = self.names.collection(self.tenant, node.type)
         slot = None if other is None else self.slot(other, "reference", node.atom)
         if other is None or slot is None:
-            return FALSE
+            return self.bind(0)
         link, source = self.bind.alias(), self.bind.alias()
         there = Candidate(other, f"{link}.rid", f"{link}.clinical", source)
         condition = self.check(node.where, there)
@@ -318,7 +316,7 @@ class Conditions:
             self._seek(part, at) if isinstance(part, Words) else self.check(part, at)
             for part in self.grouped(parts, at.collection)
         ]
-        return f"({' OR '.join(tests)})" if tests else FALSE
+        return f"({' OR '.join(tests)})" if tests else self.bind(0)
 
 
 _DATE = {"low": 1, "high": 2}

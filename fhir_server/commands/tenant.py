@@ -1,0 +1,69 @@
+"""hounsfield tenant: whose data this installation keeps apart."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from fhir_server import tenancy
+from fhir_server.command import Actions, command, refused, within
+from fhir_server.settings import Settings
+
+if TYPE_CHECKING:
+    from fhir_server.app import Installation
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    actions = Actions(parser)
+    add = actions.add("add", "register a tenant; its doors open below /t/NAME")
+    add.add_argument("name", metavar="NAME", help="lower-case letters, digits and '-', at most 63")
+    listed = actions.add("list", "list the tenants")
+    listed.add_argument("--json", action="store_true", help="print JSON")
+
+
+@command("tenant", "register or list tenants", configure=_arguments)
+def tenant(given: Namespace, settings: Settings) -> int:
+    """Do the action; 1 if it is refused, with the reason on standard error."""
+    return _add(given, settings) if given.action == "add" else _list(given, settings)
+
+
+def _add(given: Namespace, settings: Settings) -> int:
+    name = given.name
+    if not tenancy.well_formed(name):
+        return refused("A tenant's name is lower-case letters, digits and '-', at most 63")
+
+    async def work(house: "Installation") -> bool:
+        services = house.services
+        value = json.dumps({"created": services.clock()}).encode()
+        written = await services.documents.put(
+            tenancy.DEFAULT, tenancy.TENANTS, name, value, revision=0
+        )
+        return written is not None
+
+    if name == tenancy.DEFAULT or not within(settings, work):
+        return refused(f"There is already a tenant {name}")
+    print(_line(name))
+    return 0
+
+
+def _list(given: Namespace, settings: Settings) -> int:
+    names = [tenancy.DEFAULT, *within(settings, _names)]
+    if given.json:
+        print(json.dumps([{"name": n, "fhir": f"{tenancy.path(n)}/fhir"} for n in names]))
+        return 0
+    for name in names:
+        print(_line(name))
+    return 0
+
+
+async def _names(house: "Installation") -> list[str]:
+    names: list[str] = []
+    documents = house.services.documents
+    while page := await documents.list(
+        tenancy.DEFAULT, tenancy.TENANTS, after=names[-1] if names else ""
+    ):
+        names.extend(document.key for document in page)
+    return names
+
+
+def _line(name: str) -> str:
+    return f"{name}  {tenancy.path(name)}/fhir"
