@@ -6,29 +6,37 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicomweb_bridge import routes as dicomweb
 from fhir_server import tenancy
 from fhir_server.access import Access, everything
 from fhir_server.app import Installation
 from fhir_server.http import health
-from fhir_server.http.fhir import FhirDoor
+from fhir_server.http.fhir import EXPOSED, FhirDoor
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
 from fhir_server.pages import routes as page_routes
 from smart_auth import routes as auth_routes
 
-_EXPOSED = ("ETag", "Last-Modified", "Location", "Content-Location", "X-Request-Id", "X-Progress")
 _TENANTS = ("", "/t/{tenant}")
 _FHIR = ("/fhir", "/fhir/{path:path}")
 
 
-def application(house: Installation) -> Starlette:
+def application(house: Installation) -> ASGIApp:
     """Give the ASGI application of an installation."""
+    door = FhirDoor(
+        house.services,
+        house.authorizer,
+        house.has_tenant,
+        house.base,
+        metrics=house.metrics,
+        max_body=house.settings.max_body_bytes,
+    )
     routes: list[BaseRoute] = [
         *health.routes(house.health, house.metrics),
         *_auth(house),
-        *_fhir(house),
+        *(Route(prefix + path, door) for prefix in _TENANTS for path in _FHIR),
         *_dicomweb(house),
         *_pages(house),
     ]
@@ -37,9 +45,33 @@ def application(house: Installation) -> Starlette:
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=_EXPOSED,
+        expose_headers=EXPOSED,
     )
-    return Starlette(routes=routes, middleware=[cors])
+    return _Doors(door, Starlette(routes=routes, middleware=[cors]))
+
+
+class _Doors:
+    """Sends requests on the default tenant's FHIR base straight to their door, others through routes.
+
+    The routes and the CORS middleware would cost a read more than the read itself; the door answers
+    CORS on its own.
+    """
+
+    def __init__(self, door: FhirDoor, others: ASGIApp) -> None:
+        self._door = door
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Choose the door by the path."""
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":
+            await self._others(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path.startswith("/fhir/") and not path.startswith("/fhir/."):
+            scope["path_params"] = {"path": path[6:]}
+            await self._door(scope, receive, send)
+            return
+        await self._others(scope, receive, send)
 
 
 def _auth(house: Installation) -> list[BaseRoute]:
@@ -51,18 +83,6 @@ def _auth(house: Installation) -> list[BaseRoute]:
         *auth_routes.routes(house.smart),
         *(Route(prefix + place, configuration) for prefix in _TENANTS),
     ]
-
-
-def _fhir(house: Installation) -> list[BaseRoute]:
-    door = FhirDoor(
-        house.services,
-        house.authorizer,
-        house.has_tenant,
-        house.base,
-        metrics=house.metrics,
-        max_body=house.settings.max_body_bytes,
-    )
-    return [Route(prefix + path, door) for prefix in _TENANTS for path in _FHIR]
 
 
 def _dicomweb(house: Installation) -> list[BaseRoute]:

@@ -1,6 +1,5 @@
 """The declaration of a command of `hounsfield`: its name, its words, and what it does."""
 
-import asyncio
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Awaitable, Callable, Sequence
@@ -104,6 +103,8 @@ def within(
 
     Raises SettingsError where the store cannot be opened or the tenant is not registered.
     """
+    import asyncio  # noqa: PLC0415 - a quarter of the time that --help may take
+
     from fhir_server import app  # noqa: PLC0415 - heavy, only when a command opens a store
     from fhir_server.store.port import SchemaTooNew, StoreUnavailable  # noqa: PLC0415 - as above
 

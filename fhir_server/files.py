@@ -1,4 +1,4 @@
-"""Resources in files: NDJSON (.gz too), Bundles, single resources, folders, read one by one."""
+"""What stands in files: resources (NDJSON, .gz too, Bundles, single ones), HL7 v2 messages, one by one."""
 
 import gzip
 from collections.abc import Iterable, Iterator
@@ -7,10 +7,12 @@ from typing import IO
 
 from msgspec import Struct
 
+from fhir_server.hl7v2 import message as v2
 from resources.model import Resource, parse
 from resources.outcome import Invalid
 
 _ENDINGS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
+V2_ENDINGS = (".hl7", ".hl7.gz", ".er7")
 
 
 class Found(Struct, frozen=True):
@@ -22,12 +24,21 @@ class Found(Struct, frozen=True):
     problem: str = ""
 
 
-def files(paths: Iterable[Path]) -> list[Path]:
+class FoundMessage(Struct, frozen=True):
+    """One HL7 v2 message with where it stood: file, and its place from 1; or what was wrong there."""
+
+    path: str
+    place: int
+    message: bytes
+    problem: str = ""
+
+
+def files(paths: Iterable[Path], endings: tuple[str, ...] = _ENDINGS) -> list[Path]:
     """Give the files that are named, and those below the folders, in order; raises FileNotFoundError."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            below = (p for p in path.rglob("*") if p.is_file() and p.name.endswith(_ENDINGS))
+            below = (p for p in path.rglob("*") if p.is_file() and p.name.endswith(endings))
             found.extend(sorted(below))
         elif path.is_file():
             found.append(path)
@@ -46,6 +57,20 @@ def resources(path: Path) -> Iterator[Found]:
                 yield _one(path, 1, stream.read())
     except (OSError, EOFError) as fault:
         yield Found(str(path), 0, None, f"cannot be read: {type(fault).__name__}")
+
+
+def messages(path: Path) -> Iterator[FoundMessage]:
+    """Give the HL7 v2 messages of one file, framed, in a batch or one after another."""
+    try:
+        with _opened(path) as stream:
+            found = v2.split(stream.read())
+    except (OSError, EOFError) as fault:
+        yield FoundMessage(str(path), 0, b"", f"cannot be read: {type(fault).__name__}")
+        return
+    if not found:
+        yield FoundMessage(str(path), 0, b"", "holds no HL7 v2 message: none begins with MSH")
+    for place, message in enumerate(found, 1):
+        yield FoundMessage(str(path), place, message)
 
 
 def _opened(path: Path) -> IO[bytes]:

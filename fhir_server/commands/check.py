@@ -1,6 +1,5 @@
 """hounsfield check: what is missing in an installation, and how to get it."""
 
-import asyncio
 from argparse import Namespace
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -51,6 +50,8 @@ def _libraries() -> Iterator[str]:
 
 def _store(settings: Settings) -> Iterator[str]:
     """Open the store, where there is one already, and verify it."""
+    import asyncio
+
     from fhir_server import app
     from fhir_server.store.port import SchemaTooNew
 

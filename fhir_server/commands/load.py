@@ -1,17 +1,18 @@
 """hounsfield load: files into a store, here or over HTTP."""
 
-import asyncio
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fhir_server import loading
 from fhir_server.command import command
-from fhir_server.files import files
 from fhir_server.settings import Settings
+
+if TYPE_CHECKING:
+    from fhir_server.loading import Loaded, Send
 
 _SHOWN = 50
 
@@ -34,12 +35,17 @@ def _arguments(parser: ArgumentParser) -> None:
 )
 def load(given: Namespace, settings: Settings) -> int:
     """Load, and print counts and what was refused with the reasons; 1 if anything was."""
+    import asyncio
+
     return asyncio.run(_load(given, settings))
 
 
 async def _load(given: Namespace, settings: Settings) -> int:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from fhir_server import loading
+    from fhir_server.files import files
 
     try:
         found = files(given.paths)
@@ -61,7 +67,7 @@ async def _load(given: Namespace, settings: Settings) -> int:
     return _report(totals)
 
 
-def _report(totals: loading.Loaded) -> int:
+def _report(totals: "Loaded") -> int:
     print(f"{totals.stored} stored, {totals.skipped} loaded before, {len(totals.refused)} refused")
     for refused in totals.refused[:_SHOWN]:
         print(f"  {refused.path}:{refused.place}: {refused.reason}")
@@ -70,14 +76,14 @@ def _report(totals: loading.Loaded) -> int:
     return 1 if totals.refused else 0
 
 
-def _sender(given: Namespace, settings: Settings) -> AbstractAsyncContextManager[loading.Send]:
+def _sender(given: Namespace, settings: Settings) -> "AbstractAsyncContextManager[Send]":
     if given.base:
         return _remote(given.base.rstrip("/"), given.token or os.environ.get("HOUNSFIELD_TOKEN"))
     return _here(settings)
 
 
 @asynccontextmanager
-async def _here(settings: Settings) -> AsyncIterator[loading.Send]:
+async def _here(settings: Settings) -> "AsyncIterator[Send]":
     """Give what stores in the data folder itself, through the same door as everyone."""
     from fhir_server import app, tenancy
     from fhir_server.interactions import answer
@@ -100,7 +106,7 @@ async def _here(settings: Settings) -> AsyncIterator[loading.Send]:
 
 
 @asynccontextmanager
-async def _remote(base: str, token: str | None) -> AsyncIterator[loading.Send]:
+async def _remote(base: str, token: str | None) -> "AsyncIterator[Send]":
     """Give what posts to a running server."""
     import httpx
 

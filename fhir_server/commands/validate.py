@@ -4,12 +4,15 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fhir_server.command import command
-from fhir_server.files import Found, files, resources
 from fhir_server.settings import Settings
-from resources.model import Resource, serialise
-from resources.outcome import Issue, operation_outcome
+
+if TYPE_CHECKING:
+    from fhir_server.files import Found
+    from resources.model import Resource
+    from resources.outcome import Issue
 
 _COULD_NOT = 2
 
@@ -29,6 +32,7 @@ def validate(given: Namespace, settings: Settings) -> int:
     """Validate each resource of the files."""
     del settings
     from conformance.validate import Validator
+    from fhir_server.files import files, resources
     from resources import definitions
 
     if given.profile:
@@ -44,8 +48,11 @@ def validate(given: Namespace, settings: Settings) -> int:
     return int(any(wrong))
 
 
-def _tell(given: Namespace, one: Found, check: Callable[[Resource], tuple[Issue, ...]]) -> bool:
+def _tell(given: Namespace, one: "Found", check: "Callable[[Resource], tuple[Issue, ...]]") -> bool:
     """Print the outcome of one resource; tells whether it has an error."""
+    from resources.model import serialise
+    from resources.outcome import Issue, operation_outcome
+
     if one.resource is None:
         issues: tuple[Issue, ...] = (Issue("fatal", "structure", one.problem),)
     else:

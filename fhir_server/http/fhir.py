@@ -1,6 +1,7 @@
 """The FHIR door over HTTP: ASGI request to FhirRequest, FhirResponse to ASGI (FHIR R4 http.html)."""
 
 import asyncio
+import functools
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +27,11 @@ _SAFE_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 _MAX_ID = 64
 _PIECE = 1 << 18
 _NOBODY = Access("nobody")
+EXPOSED = ("ETag", "Last-Modified", "Location", "Content-Location", "X-Request-Id", "X-Progress")
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
+)
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
 
 Tenants = Callable[[str], Awaitable[bool]]
@@ -60,7 +66,10 @@ class FhirDoor:
         }
         request_id = _request_id(headers.get("x-request-id"))
         response = await self._answered(scope, receive, headers, request_id)
-        await _send(send, response, request_id, without_body=scope["method"] == "HEAD")
+        frame = [(b"x-request-id", request_id.encode())]
+        if "origin" in headers:
+            frame += _CORS
+        await _send(send, response, frame, without_body=scope["method"] == "HEAD")
         seconds = time.perf_counter() - begun
         self._metrics.answered("fhir", scope["method"], response.status, seconds)
 
@@ -86,12 +95,12 @@ class FhirDoor:
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
     ) -> FhirResponse:
         tenant = scope["path_params"].get("tenant", "default")
-        request = await self._request(scope, receive, headers)
+        access = _NOBODY
+        if scope["path_params"].get("path") != "metadata":
+            access = await self._authorizer.access(tenant, headers)
         if not await self._tenants(tenant):
             raise NotFound("There is no such tenant")
-        access = _NOBODY
-        if request.path != "metadata":
-            access = await self._authorizer.access(tenant, headers)
+        request = await self._request(scope, receive, headers)
         negotiation.refuse_unwanted(request.query, headers)
         context = Context(tenant, access, self._base(tenant), self._services, request_id)
         response = await dispatch(context, request)
@@ -145,17 +154,18 @@ def _request_id(given: str | None) -> str:
     return uuid.uuid4().hex
 
 
-async def _send(send: Send, response: FhirResponse, request_id: str, *, without_body: bool) -> None:
-    headers = [
+async def _send(
+    send: Send, response: FhirResponse, headers: list[tuple[bytes, bytes]], *, without_body: bool
+) -> None:
+    headers += [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.headers.items()
     ]
-    headers.append((b"x-request-id", request_id.encode()))
     if response.body or response.file:
         headers.append((b"content-type", _content_type(response.media_type)))
     if response.status not in {204, 304}:
         size = response.file.stat().st_size if response.file else len(response.body)
-        headers.append((b"content-length", str(size).encode()))
+        headers.append((b"content-length", b"%d" % size))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     if response.file and not without_body:
         await _stream(send, response.file)
@@ -163,6 +173,7 @@ async def _send(send: Send, response: FhirResponse, request_id: str, *, without_
     await send({"type": "http.response.body", "body": b"" if without_body else response.body})
 
 
+@functools.cache
 def _content_type(media_type: str) -> bytes:
     return (
         media_type.encode() if "ndjson" in media_type else f"{media_type}; charset=utf-8".encode()

@@ -1,5 +1,6 @@
 """What an interaction answers: status, ETag, Last-Modified, Location, body by Prefer (FHIR R4 http.html)."""
 
+import functools
 from email.utils import formatdate
 
 from fhir_server.context import Context
@@ -10,7 +11,7 @@ from resources.outcome import FhirError, NotSupported, information, operation_ou
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 _HANDLINGS = frozenset({"strict", "lenient"})
-MICROSECOND = 1_000
+SECOND = 1_000
 
 
 def preferences(request: FhirRequest) -> dict[str, str]:
@@ -36,8 +37,13 @@ def validators(version: Version) -> dict[str, str]:
     """Give ETag and Last-Modified of a version."""
     return {
         "ETag": f'W/"{version.version_id}"',
-        "Last-Modified": formatdate(version.updated / MICROSECOND, usegmt=True),
+        "Last-Modified": _http_date(version.updated // SECOND),
     }
+
+
+@functools.lru_cache(4096)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def location(context: Context, version: Version) -> str:

@@ -1,6 +1,6 @@
 """What was found in a study: its Observations by what made them, software told from people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from fhir_server.pages.words import Json
 from resources.model import Resource
 
 ARTIFICIAL_INTELLIGENCE = "123110"
-_VALUES = {
+_VALUES: Mapping[str, Callable[[Any], str]] = {
     "valueQuantity": words.quantity,
     "valueCodeableConcept": words.concept,
     "valueBoolean": words.yes_or_no,
@@ -69,7 +69,9 @@ def groups(story: Story, reader: Reader) -> list[Group]:
     for observation in story.observations:
         made.setdefault(_maker_place(observation, reader), []).append(observation)
     found = [_group(place, each, story) for place, each in made.items()]
-    return sorted(found, key=lambda group: (not any(f.site for f in group.findings), group.maker.name))
+    return sorted(
+        found, key=lambda group: (not any(f.site for f in group.findings), group.maker.name)
+    )
 
 
 def _maker_place(observation: Json, reader: Reader) -> str:
@@ -95,9 +97,9 @@ def _group(place: str, observations: Sequence[Resource], story: Story) -> Group:
     )
 
 
-def _order(observation: Json) -> tuple[bool, str]:
-    """Put values that are out of the ordinary first, the rest by name."""
-    return not _flag(observation), words.concept(observation.get("code", {})).lower()
+def _order(observation: Json) -> bool:
+    """Put values that are out of the ordinary first; the rest stay as they were written."""
+    return not _flag(observation)
 
 
 def _maker(place: str, observation: Json, device: Json | None) -> Maker:
@@ -147,8 +149,7 @@ def _value(observation: Json) -> tuple[str, str]:
     for name, write in _VALUES.items():
         if name in observation:
             value = observation[name]
-            written: str = write(value)
-            return written, str(value.get("code", "")) if name == "valueQuantity" else ""
+            return write(value), str(value.get("code", "")) if name == "valueQuantity" else ""
     parts = [
         f"{words.concept(part.get('code', {}))} {_value(part)[0]}"
         for part in observation.get("component", ())

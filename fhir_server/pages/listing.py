@@ -33,7 +33,9 @@ def _pieces(text: str, href: Callable[[str], str]) -> Iterator[Markup]:
         end = found.end()
         kind, written = str(found.lastgroup), found[0]
         link = href(written[1:-1]) if kind == "text" else ""
-        yield Markup('<a href="{}">{}</a>').format(link, written) if link else (
-            Markup('<span class="{}">{}</span>').format(f"j-{kind}", written)
+        yield (
+            Markup('<a href="{}">{}</a>').format(link, written)
+            if link
+            else (Markup('<span class="{}">{}</span>').format(f"j-{kind}", written))
         )
     yield escape(text[end:])

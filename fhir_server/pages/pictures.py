@@ -1,9 +1,8 @@
-"""Pictures of a study: rendered from its own pixels, and those that documents about it carry.
+"""Pictures of a study: which of its series have one, and those that documents about it carry.
 
 A Binary is as secure as what its securityContext names (FHIR R4 binary.html): whoever may see that sees it.
 """
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
@@ -11,19 +10,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from dicomweb_bridge import rendered, wado
-from dicomweb_bridge.archive.port import Archive, Where
-from dicomweb_bridge.routes import Visible
-from fhir_server.access import Access
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest
-from fhir_server.pages.ports import Render
 from fhir_server.pages.reading import Reader
 from resources import model
 from resources.model import Resource
-from resources.outcome import NotAcceptable, NotFound
+from resources.outcome import NotFound
 
-WITHOUT_PICTURE = frozenset({"AU", "DOC", "KO", "PR", "REG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SEG", "SR"})
+WITHOUT_PICTURE = frozenset(
+    {"AU", "DOC", "KO", "PR", "REG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SEG", "SR"}
+)
 SHOWN_TYPES = frozenset({"image/png", "image/jpeg"})
 _JSON = {"accept": "application/fhir+json"}
 
@@ -34,28 +30,6 @@ class Attached(Struct, frozen=True):
     document: Resource
     number: int
     attachment: Mapping[str, Any]
-
-
-def rendering(archive: Archive, visible: Visible, tenant: str = "default") -> Render:
-    """Give what renders series from an archive, of those studies only that the access may see."""
-
-    async def render(access: Access, study: str, series: str, side: int) -> bytes | None:
-        seen = await visible(tenant, access, study, "r")
-        if seen is not None and study not in seen:
-            return None
-        found = await archive.instances(tenant, Where(study, series))
-        if not found:
-            return None
-        file = await wado.opened(archive, tenant, found[len(found) // 2])
-        view = rendered.View(viewport=(side, side))
-        try:
-            return await asyncio.to_thread(rendered.picture, file, 1, view, "image/png")
-        except (NotFound, NotAcceptable):
-            return None
-        finally:
-            file.close()
-
-    return render
 
 
 def study_uid(study: Resource) -> str:

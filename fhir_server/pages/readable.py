@@ -1,4 +1,4 @@
-"""Any resource as nested lists of labels and words, in the order of its definition (FHIR R4 resourcelist.html)."""
+"""Any resource as nested lists of labels and words, in the order of its definition (FHIR R4 formats.html)."""
 
 import html
 import re
@@ -14,6 +14,7 @@ from resources.definitions import Definitions, Element, TypeRef
 from resources.model import serialise
 
 MOST_ITEMS = 200
+MOST_OPEN = 8
 DEEPEST = 12
 _MOST_TEXT = 4000
 _TAG = re.compile(r"<[^>]*>")
@@ -29,11 +30,12 @@ class Line(Struct, frozen=True):
 
 
 class Node(Struct, frozen=True):
-    """An element: its label, its values, and its own elements where it has some."""
+    """An element: its label, its values, and its own elements where it has some; `folded` if many."""
 
     label: str
     lines: tuple[Line, ...] = ()
     children: tuple["Node", ...] = ()
+    folded: str = ""
 
 
 class Readable:
@@ -46,7 +48,7 @@ class Readable:
             "Address": lambda v: Line(words.address(v), str(v.get("use", ""))),
             "Annotation": _annotation,
             "Attachment": self._attachment,
-            "Coding": lambda v: Line(words.coding(v), words.code(v)),
+            "Coding": lambda v: Line(words.coding(v), words.origin(v)),
             "CodeableConcept": lambda v: Line(words.concept(v), words.codes(v)),
             "ContactPoint": lambda v: Line(str(v.get("value", "")), _kind(v, "system", "use")),
             "HumanName": lambda v: Line(words.human_name(v), str(v.get("use", ""))),
@@ -96,8 +98,7 @@ class Readable:
         lines = [line for each in values[:MOST_ITEMS] if (line := self._line(each, kind))]
         if lines:
             if len(values) > MOST_ITEMS:
-                more = f"and {len(values) - MOST_ITEMS} more, which the JSON shows"
-                lines.append(Line("", more))
+                lines.append(Line("", f"{len(values) - MOST_ITEMS} more in the JSON"))
             yield Node(words.label(name), tuple(lines))
         elif values:
             yield from self._nested(name, kind, values, depth)
@@ -120,21 +121,26 @@ class Readable:
         return Line(str(value)[:_MOST_TEXT])
 
     def _nested(self, name: str, kind: str, values: list[Any], depth: int) -> Iterator[Node]:
-        """Give elements that have elements; numbered where there are several."""
-        for number, value in enumerate(values[:MOST_ITEMS], 1):
-            label = words.label(name) if len(values) == 1 else f"{words.label(name)} {number}"
-            if not isinstance(value, Mapping) or depth >= DEEPEST:
-                yield Node(label, (Line(_json(value)),))
-                continue
-            inner = str(value.get("resourceType", kind))
-            if kind == "Extension":
-                label = f"{words.label(name)} {words.system(value.get('url'))}"
-            yield Node(label, (), tuple(self._elements(value, inner, depth + 1)))
+        """Give elements that have elements; numbered where there are several, folded where many."""
+        label = words.label(name)
+        found = [
+            self._holder(label if len(values) == 1 else f"{label} {number}", kind, value, depth)
+            for number, value in enumerate(values[:MOST_ITEMS], 1)
+        ]
         if len(values) > MOST_ITEMS:
-            yield Node(
-                words.label(name),
-                (Line("", f"{len(values) - MOST_ITEMS} more, which the JSON shows"),),
-            )
+            found.append(Node(label, (Line("", f"{len(values) - MOST_ITEMS} more in the JSON"),)))
+        if len(values) > MOST_OPEN:
+            yield Node(label, children=tuple(found), folded=f"{len(values)} of these")
+        else:
+            yield from found
+
+    def _holder(self, label: str, kind: str, value: Any, depth: int) -> Node:
+        if not isinstance(value, Mapping) or depth >= DEEPEST:
+            return Node(label, (Line(_json(value)),))
+        inner = str(value.get("resourceType", kind))
+        if kind == "Extension":
+            label = f"Extension {words.system(value.get('url'))}"
+        return Node(label, children=tuple(self._elements(value, inner, depth + 1)))
 
     def _reference(self, value: Json) -> Line:
         """Give a Reference by its display or place, as a link where it is a resource of this server."""
@@ -169,7 +175,9 @@ class Readable:
 
 def _annotation(value: Json) -> Line:
     when = words.moment(value["time"]) if "time" in value else ""
-    return Line(str(value.get("text", "")), words.listed((str(value.get("authorString", "")), when)))
+    return Line(
+        str(value.get("text", "")), words.listed((str(value.get("authorString", "")), when))
+    )
 
 
 def _identifier(value: Json) -> Line:

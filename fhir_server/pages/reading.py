@@ -85,5 +85,5 @@ def following(bundle: Resource) -> str:
     """Give the cursor of a Bundle's next page, empty on the last."""
     for link in bundle.get("link", ()):
         if link["relation"] == "next":
-            return dict(parse_qsl(urlsplit(link["url"]).query)).get("_cursor", "")
+            return dict(parse_qsl(urlsplit(str(link["url"])).query)).get("_cursor", "")
     return ""

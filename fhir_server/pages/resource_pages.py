@@ -38,7 +38,11 @@ async def resource(visit: Visit) -> Response:
         "Provenance", ("target", f"{type_}/{id_}"), ("_count", "20")
     )
     origins = [
-        (f"/resources/Provenance/{each['id']}", titles.title(each), words.moment(each.get("recorded")))
+        (
+            f"/resources/Provenance/{each['id']}",
+            titles.title(each),
+            words.moment(each.get("recorded")),
+        )
         for each in sources.matches
     ]
     return await _shown(visit, found, tab="readable", origins=origins)

@@ -53,7 +53,9 @@ def routes(ports: Ports) -> list[BaseRoute]:
         ("/resources/{type}/{id}/history/{version:int}", resource_pages.version),
     ]
     static = StaticFiles(directory=Path(__file__).parent / "static")
-    guarded = [Route(path, _guarded(ports, look_, answer), methods=["GET"]) for path, answer in table]
+    guarded = [
+        Route(path, _guarded(ports, look_, answer), methods=["GET"]) for path, answer in table
+    ]
     return [*guarded, Mount("/static", static)]
 
 
@@ -69,9 +71,7 @@ async def _start(visit: Visit, state: start.State) -> Response:
     )
 
 
-def _guarded(
-    ports: Ports, look_: Look, answer: Answer
-) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(ports: Ports, look_: Look, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     """Ask for a login before answering, and tell refusals as pages."""
 
     async def guarded(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from fhir_server.pages import pictures, titles, words
 from fhir_server.pages.ports import ModelState, Ports
 from fhir_server.pages.reading import Reader
 from fhir_server.pages.words import Json
+from resources.model import Resource
 
 TYPES = (
     *("Patient", "Encounter", "ServiceRequest", "ImagingStudy", "Observation"),
@@ -26,6 +27,8 @@ _COMPONENTS = {
     "listen": "HL7 v2 listener (MLLP)",
     "mllp": "HL7 v2 listener (MLLP)",
     "store": "Resource store",
+    "studies": "Matching of studies and orders",
+    "sweep": "Removal of what has expired",
     "sync": "PACS sync",
     "work": "Job runner",
     "worker": "Job runner",
@@ -101,7 +104,7 @@ async def stories(
     return [_told(reader, each, found.beside) for each in found.matches], found.following
 
 
-def _told(reader: Reader, study: Json, beside: dict[str, Json]) -> Told:
+def _told(reader: Reader, study: Resource, beside: Mapping[str, Json]) -> Told:
     subject = study.get("subject", {})
     patient = beside.get(reader.path(subject))
     started = str(study.get("started", ""))
@@ -118,7 +121,7 @@ def _told(reader: Reader, study: Json, beside: dict[str, Json]) -> Told:
         study=titles.study(study),
         modality=words.listed(str(each.get("code", "")) for each in study.get("modality", ())),
         started=started,
-        started_text=words.moment(started),
+        started_text=words.minute(started),
         accession=words.listed(numbers[:1]),
         thumbnail=f"{href}/series/{shown[0]['uid']}/picture.png?size=small" if shown else "",
     )

@@ -65,6 +65,7 @@ async def _observations(reader: Reader, story: Story) -> None:
         "Observation",
         ("derived-from", place(story.study)),
         ("_include", "Observation:device"),
+        ("_sort", "_lastUpdated"),
         _BOUND,
     )
     story.observations = found.matches
@@ -114,7 +115,9 @@ async def _reports(reader: Reader, story: Story) -> None:
             story.beside |= page.beside
     story.reports = list(found.values())
     linked = {
-        reader.path(media.get("link")) for report in story.reports for media in report.get("media", ())
+        reader.path(media.get("link"))
+        for report in story.reports
+        for media in report.get("media", ())
     }
     story.documents += [story.beside[each] for each in sorted(linked) if each in story.beside]
 

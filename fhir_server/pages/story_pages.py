@@ -17,9 +17,7 @@ _DOCUMENTS = frozenset({"DocumentReference", "Media"})
 async def stories(visit: Visit) -> Response:
     """Show the stories, newest first, all or one patient's."""
     cursor, patient = visit.asked("after"), visit.asked("patient")
-    found, following = await start.stories(
-        visit.reader, cursor=cursor, patient=patient, count=PAGE
-    )
+    found, following = await start.stories(visit.reader, cursor=cursor, patient=patient, count=PAGE)
     return await visit.page(
         "stories", stories=found, following=following, patient=patient, first=not cursor
     )
@@ -38,7 +36,9 @@ async def story(visit: Visit) -> Response:
         orders=chapters.orders(),
         study=chapters.study(),
         pictures=chapters.from_series() + chapters.from_documents(None, groups),
-        groups=[(group, chapters.from_documents(group.device or "none", groups)) for group in groups],
+        groups=[
+            (group, chapters.from_documents(group.device or "none", groups)) for group in groups
+        ],
         reports=chapters.reports(),
         charges=chapters.charges(),
         tasks=chapters.tasks(),

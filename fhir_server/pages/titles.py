@@ -28,7 +28,7 @@ def _described(resource: Json) -> str:
         "ImagingStudy": study,
         "Encounter": lambda r: words.coding(r.get("class", {})),
         "DocumentReference": lambda r: str(r.get("description", "")),
-        "Claim": lambda r: _items(r),
+        "Claim": _items,
         "Provenance": lambda r: words.concept(r.get("activity", {})),
         "Bundle": lambda r: f"Bundle of kind {r.get('type', '')}",
     }
@@ -56,6 +56,7 @@ def _coded(resource: Json) -> str:
     for name in ("code", "type", "vaccineCode", "medicationCodeableConcept"):
         value = resource.get(name)
         values = value if isinstance(value, list) else [value]
-        if isinstance(values[0] if values else None, dict):
-            return words.concept(values[0])
+        first = values[0] if values else None
+        if isinstance(first, dict):
+            return words.concept(first)
     return ""

@@ -6,6 +6,7 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
+_MINUS = "\u2212"
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -49,7 +50,7 @@ _IDENTIFIER_TYPES = {
     "VN": "Visit number",
 }
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_ACRONYMS = frozenset({"id", "uid", "udi", "url", "uri"})
+_ACRONYMS = frozenset({"id", "sop", "uid", "udi", "url", "uri"})
 
 
 def moment(value: Any) -> str:
@@ -69,10 +70,17 @@ def moment(value: Any) -> str:
     return f"{int(day)} {date}, {clock}{seconds}{_zone(zone)}"
 
 
+def minute(value: Any) -> str:
+    """Write a dateTime up to the minute in its own zone, for lists."""
+    written = moment(value)
+    found = re.match(r"(.*, \d\d:\d\d)", written)
+    return found[1] if found else written
+
+
 def _zone(zone: str | None) -> str:
     if zone is None:
         return ""
-    return " UTC" if zone in {"Z", "+00:00"} else f" UTC{zone.replace('-', '−')}"
+    return " UTC" if zone in {"Z", "+00:00"} else f" UTC{zone.replace('-', _MINUS)}"
 
 
 def period(value: Json) -> str:
@@ -92,7 +100,7 @@ def quantity(value: Json) -> str:
 
 def number_text(value: Any) -> str:
     """Write a number as it is sent, with a true minus sign."""
-    return str(value).replace("-", "\u2212") if not isinstance(value, bool) else yes_or_no(value)
+    return str(value).replace("-", _MINUS) if not isinstance(value, bool) else yes_or_no(value)
 
 
 def yes_or_no(value: Any) -> str:
@@ -105,7 +113,7 @@ def coding(value: Json) -> str:
     code = str(value.get("code", ""))
     if not value.get("display") and system(value.get("system")) == "DICOM":
         return _MODALITIES.get(code, code)
-    return str(value.get("display") or code)
+    return str(value.get("display") or _plain(code))
 
 
 def concept(value: Json) -> str:
@@ -115,14 +123,22 @@ def concept(value: Json) -> str:
 
 
 def codes(value: Json) -> str:
-    """Write the codes of a CodeableConcept with their systems: LOINC 18748-4."""
-    found = [code(each) for each in value.get("coding", ()) if each.get("code")]
-    return ", ".join(found)
+    """Write what stands beside a CodeableConcept's words: its codes with their systems."""
+    codings = [each for each in value.get("coding", ()) if each.get("code")]
+    if value.get("text"):
+        return listed(code(each) for each in codings)
+    return listed([origin(each) for each in codings[:1]] + [code(each) for each in codings[1:]])
 
 
 def code(value: Json) -> str:
-    """Write a Coding by system and code."""
+    """Write a Coding by system and code: LOINC 18748-4."""
     return " ".join(part for part in (system(value.get("system")), value.get("code")) if part)
+
+
+def origin(value: Json) -> str:
+    """Write what stands beside a Coding's words: its code, or its system where the code is the words."""
+    said = value.get("display") or coding(value) != _plain(str(value.get("code", "")))
+    return code(value) if said else system(value.get("system"))
 
 
 def system(uri: Any) -> str:
@@ -143,7 +159,11 @@ def identifier_type(value: Json) -> str:
 
 def identifier(value: Json) -> str:
     """Write an Identifier's value, an OID or UUID without its prefix."""
-    return re.sub(r"^urn:(oid|uuid):", "", str(value.get("value", "")))
+    return _plain(str(value.get("value", "")))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"^urn:(oid|uuid):", "", text)
 
 
 def assigner(value: Json) -> str:

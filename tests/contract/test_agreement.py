@@ -51,7 +51,8 @@ from fhir_server.search.values import (
     UriValue,
 )
 from fhir_server.store.memory import MemoryStore
-from fhir_server.store.sqlite import compile, sources
+from fhir_server.store.sqlite import compile as compiler
+from fhir_server.store.sqlite import sources
 from fhir_server.store.sqlite.store import SqliteStore
 
 PROVE = os.environ.get("HOUNSFIELD_PROVE") == "1"
@@ -226,8 +227,8 @@ def test_memory_and_sqlite_find_the_same(
     """Few resources are always gathered and sorted; `streamed` makes them be taken as many would be."""
     with pytest.MonkeyPatch.context() as patch:
         if streaming:
-            patch.setattr(compile, "_GATHER_COST", 0)
-            patch.setattr(compile, "PROBES", (1,))
+            patch.setattr(compiler, "_GATHER_COST", 0)
+            patch.setattr(compiler, "PROBES", (1,))
             patch.setattr(sources, "PROBES", (1,))
             patch.setattr(sources, "_SEPARATE", 1)
         asyncio.run(agree(tmp_path_factory.mktemp("agreement"), written, asked))

@@ -24,7 +24,7 @@ from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.store.sqlite.store import SqliteStore
-from resources import definitions
+from resources import definitions, model
 
 ORIGIN = "http://pages.example"
 DEFINITIONS = definitions.load()
@@ -54,7 +54,7 @@ class World:
         self.access[0] = access
 
     async def give(self, method, path, body=None):
-        raw = json.dumps(body, default=float).encode() if body else b""
+        raw = model.serialise(body) if body else b""
         response = await dispatch(self.context, FhirRequest(method, path, body=raw))
         return json.loads(response.body) if response.body else None
 

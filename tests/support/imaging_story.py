@@ -85,7 +85,11 @@ def order(id_, subject, text="CT chest without contrast"):
 def study(id_, subject, *, modality="CT", based_on=None, uid="1.2.840.1", description="CT CHEST"):
     dicom = "http://dicom.nema.org/resources/ontology/DCM"
     instances = [
-        {"uid": f"{uid}.1.{n}", "sopClass": {"code": "urn:oid:1.2.840.10008.5.1.4.1.1.2"}, "number": n}
+        {
+            "uid": f"{uid}.1.{n}",
+            "sopClass": {"code": "urn:oid:1.2.840.10008.5.1.4.1.1.2"},
+            "number": n,
+        }
         for n in range(1, 4)
     ]
     found = {

@@ -1,0 +1,1 @@
+"""A client of Bulk Data Access servers: https://hl7.org/fhir/uv/bulkdata/"""
