@@ -18,7 +18,13 @@ from ai_observations.coding import CANONICAL_BASE
 from ai_observations.imaging_input import DICOM_UID
 from ai_observations.model import ImagingModel, Output
 from ai_observations.result import Measure, Result
-from resources.authored import device, diagnostic_report, observation, provenance
+from resources.authored import (
+    device,
+    diagnostic_report,
+    document_reference,
+    observation,
+    provenance,
+)
 from resources.authored.study_context import StudyContext
 from resources.model import Resource
 
@@ -72,8 +78,24 @@ def results_bundle(
         ),
         "POST",
     )
-    entries = [about, *measured, report, _provenance(run, urls, about["fullUrl"])]
+    entries = [about, *measured, *_pictures(run, about["fullUrl"]), report]
+    entries.append(_provenance(run, urls, about["fullUrl"]))
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def _pictures(run: _Run, device_url: str) -> list[dict[str, Any]]:
+    """Give the entry that keeps the run's pictures, the mask drawn over the image first; none without."""
+    result, shown = run.result, []
+    if result.overlay:
+        meanings = ", ".join(result.mask.meanings.values()) if result.mask else "mask"
+        shown.append(document_reference.Picture(f"Mask over the image: {meanings}", result.overlay))
+    if result.picture:
+        shown.append(document_reference.Picture("The image that was measured", result.picture))
+    if not shown:
+        return []
+    identifier = run.identifier("pictures")
+    made = document_reference.pictures(identifier, shown, run.context, device_url, run.now)
+    return [_entry(made, "PUT")]
 
 
 def _entry(resource: Resource, method: str) -> dict[str, Any]:

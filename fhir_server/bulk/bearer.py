@@ -86,10 +86,11 @@ def _jwk(data: bytes, kid: str | None) -> SigningKey:
     plain = msgspec.json.decode(data, type=dict[str, Any])
     listed = plain.get("keys", [plain])
     private = [one for one in listed if "d" in one and kid in {None, one.get("kid")}]
-    found = private[0]  # without one an IndexError is no fault of ours: see below
-    kind = RSAKey if found["kty"] == "RSA" else ECKey
-    key = kind.import_key(found)
-    return _signing(key, kid or found.get("kid") or key.thumbprint())
+    if not private:
+        raise ValueError
+    kind = RSAKey if private[0]["kty"] == "RSA" else ECKey
+    key = kind.import_key(private[0])
+    return _signing(key, kid or private[0].get("kid") or key.thumbprint())
 
 
 def _signing(key: RSAKey | ECKey, kid: str) -> SigningKey:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -20,19 +21,22 @@ class UnknownManifest(Exception):
 
 
 class Listed(Struct, frozen=True):
-    """One file of a manifest: the resources' type, URL, number of lines if told, the name it gets."""
+    """One file of a manifest: the resources' type, URL, number of lines if told, the name it gets.
+
+    `protected` tells that the server wants the access token for it.
+    """
 
     type: str
     url: str
     count: int | None
     name: str
+    protected: bool
 
 
 class Manifest(Struct, frozen=True):
     """The files of an export, and the instant that their content is of."""
 
     time: str
-    needs_token: bool
     files: tuple[Listed, ...]
 
 
@@ -42,26 +46,27 @@ class _Entry(Struct):
     count: int | None = None
 
 
-def read(data: bytes) -> Manifest:
-    """Read a manifest; raises UnknownManifest."""
+def read(data: bytes, place: str) -> Manifest:
+    """Read the manifest that came from a place, to which URLs may be relative; raises UnknownManifest."""
     try:
         plain = msgspec.json.decode(data, type=dict[str, Any])
-        files = tuple(_files(plain))
+        files = tuple(_files(plain, place))
     except (msgspec.DecodeError, ValueError) as fault:
         raise UnknownManifest(f"The manifest of the export is not understood: {fault}") from None
-    return Manifest(
-        str(plain.get("transactionTime", "")), bool(plain.get("requiresAccessToken")), files
-    )
+    return Manifest(str(plain.get("transactionTime", "")), files)
 
 
-def _files(plain: dict[str, Any]) -> Iterator[Listed]:
+def _files(plain: dict[str, Any], place: str) -> Iterator[Listed]:
     """Give the files; a name comes of the type and a number, never of what the server calls it."""
     used: Counter[str] = Counter()
+    protected = bool(plain.get("requiresAccessToken"))
     for part, kept in _LISTS:
         for entry in msgspec.convert(plain.get(part) or [], list[_Entry]):
-            if not _TYPE.fullmatch(entry.type):
-                raise ValueError("a type is not the name of a resource type")
+            url = urljoin(place, entry.url)
+            if not _TYPE.fullmatch(entry.type) or urlsplit(url).scheme not in {"http", "https"}:
+                raise ValueError("an entry has no resource type, or no URL of HTTP")
             stem = kept or entry.type
             used[stem] += 1
             number = "" if used[stem] == 1 else f".{used[stem]}"
-            yield Listed(entry.type, entry.url, entry.count, f"{stem}{number}.ndjson")
+            name = f"{stem}{number}.ndjson"
+            yield Listed(entry.type, url, entry.count, name, protected)

@@ -7,30 +7,14 @@ from pathlib import Path
 
 import pydicom
 
-from fhir_server.demo import accounts
-from fhir_server.demo.browser import App, Launch, Person
+from fhir_server.demo import accounts, opening
+from fhir_server.demo.browser import Person
 from fhir_server.demo.rest import Fhir, expect, value
 from fhir_server.demo.step import Notes, require
-from fhir_server.demo.story import Place, Story
+from fhir_server.demo.story import Story
 
 _STUDY_UID = "0020000D"
 _DICOM = "application/dicom"
-
-
-async def launched(day: Place, client: str, person: Person) -> tuple[Fhir, dict[str, str]]:
-    """Launch an app on its own; gives FHIR under its token, and the token response without the token."""
-    app = App(client, accounts.CALLBACK, accounts.APPS[client])
-    http = day.modality.http
-    http.cookies.clear()
-    answer = await Launch(http, day.smart, day.base, app).token(person)
-    http.cookies.clear()
-    token = str(answer.pop("access_token"))
-    answer.pop("id_token", None)
-
-    async def known() -> str:
-        return token
-
-    return Fhir(http, day.base, known), answer
 
 
 async def smart(mine: Story, other: Story, password: str, notes: Notes) -> None:
@@ -38,7 +22,7 @@ async def smart(mine: Story, other: Story, password: str, notes: Notes) -> None:
     day, case = mine.day, mine.case
     chosen = mine.patient.partition("/")[2]
     person = Person(accounts.RADIOLOGIST, password, case.person.number, chosen)
-    app, answer = await launched(day, accounts.VIEWER, person)
+    app, answer = await opening.launched(day.modality.http, (day.base, day.smart), accounts.VIEWER, person)
     require(answer.get("patient") == chosen, "the token is for another patient")
     notes.facts |= {"client": accounts.VIEWER, "scope": answer["scope"], "patient": mine.patient}
     await app.read(mine.study, notes)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from resources.model import Resource
 
-CODES = "https://hounsfield.example/fhir/CodeSystem/task-code"
+CODES = "urn:hounsfield:task-code"
 _STATES = {
     "queued": "requested",
     "running": "in-progress",
