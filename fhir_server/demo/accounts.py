@@ -111,9 +111,7 @@ def _service(name: str, scope: str, key: ECKey) -> Registration:
 
 
 def _app(name: str, scope: str) -> Registration:
-    return Registration(
-        name, "public", name=_title(name), scopes=scope, redirect_uris=(CALLBACK,)
-    )
+    return Registration(name, "public", name=_title(name), scopes=scope, redirect_uris=(CALLBACK,))
 
 
 def _title(name: str) -> str:
@@ -135,3 +133,13 @@ def _kept(file: Path) -> tuple[Kept, bool]:
 def _new_key() -> dict[str, Any]:
     key = ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, private=True, auto_kid=True)
     return dict(key.as_dict(private=True))
+
+
+def login(data: Path, base: str) -> str:
+    """Say who can log in on the pages of the server that the day was played on."""
+    file = place(data)
+    if not file.is_file():
+        return ""
+    kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+    pages = base.removesuffix("/fhir")
+    return f"Log in at {pages}/ as {RADIOLOGIST}, password {kept.password}"

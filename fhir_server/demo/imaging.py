@@ -93,7 +93,9 @@ async def finished(fhir: Fhir, job: str) -> int:
         await asyncio.sleep(_POLL_S)
 
 
-async def _stowed(fhir: Fhir, files: Sequence[Path]) -> dict[str, dict[str, list[dict[str, object]]]]:
+async def _stowed(
+    fhir: Fhir, files: Sequence[Path]
+) -> dict[str, dict[str, list[dict[str, object]]]]:
     """Send the files as one request and give the Store Instances Response."""
     boundary = uuid.uuid4().hex
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'

@@ -1,6 +1,5 @@
 """The day begins: clients and radiologist are registered, each gets a token of its own."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,8 +21,12 @@ Server = tuple[str, dict[str, Any]]
 
 
 async def opened(
-    http: httpx.AsyncClient, base: str, settings: Settings, cache: Path, notes: Notes
-) -> tuple[Place, Accounts]:
+    http: httpx.AsyncClient,
+    base: str,
+    mllp: tuple[str, int],
+    settings: Settings,
+    notes: Notes,
+) -> Place:
     """Register who takes part, and give the place with a token for each of them."""
     known = await accounts.clients(settings)
     server = base, await _smart(http, base, notes)
@@ -34,19 +37,17 @@ async def opened(
     reader, answer = await launched(http, server, accounts.READING_ROOM, person)
     require("patient" not in answer, "the reading room has got a patient that it did not ask for")
     notes.facts |= {"clients": [*accounts.SERVICES, *accounts.APPS], "practitioner": practitioner}
-    place = Place(
+    return Place(
         base=base,
-        mllp=("", 0),
-        data=settings.data,
-        cache=cache,
+        mllp=mllp,
         smart=server[1],
         practitioner=practitioner,
+        password=known.password,
         modality=_service(http, server, known, accounts.MODALITY),
         workflow=workflow,
         warehouse=_service(http, server, known, accounts.WAREHOUSE),
         reader=reader,
     )
-    return place, known
 
 
 async def launched(
@@ -75,9 +76,7 @@ async def _smart(http: httpx.AsyncClient, base: str, notes: Notes) -> dict[str, 
     return found
 
 
-def _service(
-    http: httpx.AsyncClient, server: Server, known: Accounts, name: str
-) -> Fhir:
+def _service(http: httpx.AsyncClient, server: Server, known: Accounts, name: str) -> Fhir:
     base, smart = server
     client = (name, known.keys[name])
     service = Service(http, smart["token_endpoint"], client, accounts.SERVICES[name])

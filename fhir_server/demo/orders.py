@@ -43,9 +43,7 @@ async def order(story: Story, notes: Notes) -> None:
         right = numbers.get(kind) == (f"{_ASSIGNER}:{assigner}", value)
         require(right, f"the ServiceRequest has another number of type {kind}")
     require(found["subject"]["reference"] == story.patient, "the order is another Patient's")
-    require(
-        found["encounter"]["reference"] == story.encounter, "the order is of another Encounter"
-    )
+    require(found["encounter"]["reference"] == story.encounter, "the order is of another Encounter")
     require(found["code"]["coding"][0]["code"] == case.order[0], "the order asks for another code")
     story.order = reference(found)
     notes.facts |= {"order": story.order, "accession": case.accession, "status": found["status"]}

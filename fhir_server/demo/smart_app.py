@@ -17,12 +17,13 @@ _STUDY_UID = "0020000D"
 _DICOM = "application/dicom"
 
 
-async def smart(mine: Story, other: Story, password: str, notes: Notes) -> None:
+async def smart(mine: Story, other: Story, notes: Notes) -> None:
     """A standalone launch for one patient reads his study and pixels; another's are not found."""
     day, case = mine.day, mine.case
     chosen = mine.patient.partition("/")[2]
-    person = Person(accounts.RADIOLOGIST, password, case.person.number, chosen)
-    app, answer = await opening.launched(day.modality.http, (day.base, day.smart), accounts.VIEWER, person)
+    person = Person(accounts.RADIOLOGIST, day.password, case.person.number, chosen)
+    http, server = day.modality.http, (day.base, day.smart)
+    app, answer = await opening.launched(http, server, accounts.VIEWER, person)
     require(answer.get("patient") == chosen, "the token is for another patient")
     notes.facts |= {"client": accounts.VIEWER, "scope": answer["scope"], "patient": mine.patient}
     await app.read(mine.study, notes)
@@ -38,7 +39,9 @@ async def _pixels(app: Fhir, mine: Story, notes: Notes) -> None:
     expect(response, 200)
     notes.url(url)
     got = pydicom.dcmread(BytesIO(response.content))
-    sent = await asyncio.to_thread(_by_uid, await mine.prepared.files(mine.case), got.SOPInstanceUID)
+    sent = await asyncio.to_thread(
+        _by_uid, await mine.prepared.files(mine.case), got.SOPInstanceUID
+    )
     digest = hashlib.sha256(got.PixelData).hexdigest()
     require(digest == hashlib.sha256(sent).hexdigest(), "the pixels are not those that were sent")
     notes.facts["pixels_sha256"] = digest

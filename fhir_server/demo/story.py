@@ -1,7 +1,6 @@
 """What a visit's steps hand on: where the day happens, and what has come of the visit so far."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fhir_server.demo.patients import Case
@@ -14,16 +13,15 @@ from resources.model import Resource
 class Place:
     """Where the day happens: the server's edges, each under the token of who uses it.
 
-    `smart` is the server's SMART configuration; `cache` holds the fetched images; `practitioner` is the
-    radiologist's Type/id.
+    `mllp` is host and port; `smart` the server's SMART configuration; `practitioner` the radiologist's
+    Type/id, `password` what the radiologist logs in with.
     """
 
     base: str
     mllp: tuple[str, int]
-    data: Path
-    cache: Path
     smart: dict[str, Any]
     practitioner: str
+    password: str
     modality: Fhir
     workflow: Fhir
     warehouse: Fhir

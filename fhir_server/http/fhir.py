@@ -101,7 +101,7 @@ class FhirDoor:
         if not await self._tenants(tenant):
             raise NotFound("There is no such tenant")
         request = await self._request(scope, receive, headers)
-        negotiation.refuse_unwanted(request.query, headers)
+        negotiation.refuse_unwanted(request.path, request.query, headers)
         context = Context(tenant, access, self._base(tenant), self._services, request_id)
         response = await dispatch(context, request)
         if response.body and negotiation.pretty(request.query):

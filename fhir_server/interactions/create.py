@@ -1,7 +1,7 @@
 """Interaction create, conditional create included: https://hl7.org/fhir/R4/http.html#create"""
 
 from fhir_server.context import Context
-from fhir_server.interactions import answer, conditional, reach
+from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import MatchConflict, NoMatch, Version
@@ -30,6 +30,7 @@ async def _stored(
     key = answer.key(context, resource["resourceType"], context.services.new_id())
     written = change(context, key, "POST", resource)
     reach.refuse_out_of_reach(context, written, "c")
+    await referential.refuse(context, (written,))
     return (await context.services.store.commit((written,), preconditions))[0]
 
 

@@ -1,7 +1,7 @@
 """Interaction delete, conditional delete included: https://hl7.org/fhir/R4/http.html#delete"""
 
 from fhir_server.context import Context
-from fhir_server.interactions import answer, conditional, reach
+from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.update import expected, stale
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
@@ -38,6 +38,7 @@ def deletion(key: Key) -> Change:
 
 async def _removed(context: Context, request: FhirRequest, key: Key) -> FhirResponse:
     wanted = expected(request)
+    await referential.refuse(context, (deletion(key),))
     guard = () if wanted is None else (VersionIs(key, wanted),)
     try:
         version = (await context.services.store.commit((deletion(key),), guard))[0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.context import Context, Handler
-from fhir_server.interactions import answer, conditional, linking, reach, writing
+from fhir_server.interactions import answer, conditional, linking, reach, referential, writing
 from fhir_server.interactions.delete import deletion, removed
 from fhir_server.interactions.entry import Answered, rendered, request_of
 from fhir_server.interactions.update import chosen, expected, may_write, same, stale
@@ -249,6 +249,7 @@ async def _commit(context: Context, steps: list[_Step]) -> dict[int, Version]:
     changes = [step.change for step in written if step.change is not None]
     if not changes:
         return {}
+    await referential.refuse(context, changes)
     guards = [guard for step in steps for guard in step.guards]
     try:
         versions = await context.services.store.commit(changes, guards)

@@ -3,7 +3,7 @@
 import re
 
 from fhir_server.context import Context
-from fhir_server.interactions import answer, conditional, reach
+from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -103,6 +103,7 @@ async def _put(
     reach.refuse_out_of_reach(context, written, "u" if existing else "c")
     if wanted is None and same(context, written, existing):
         return answer.stored(context, request, existing_of(existing), 200)
+    await referential.refuse(context, (written,))
     conditions = (*guards, VersionIs(key, wanted)) if wanted is not None else guards
     try:
         version = (await context.services.store.commit((written,), conditions))[0]

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import pytest
-MemoryStore = None
-from fhir_server.store.sqlite.store import SqliteStore
 
 from conformance.validate import Validator
 from fhir_server import registry
@@ -21,6 +19,8 @@ from fhir_server.search.modifier import Modifier
 from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
+from fhir_server.store.memory import MemoryStore
+from fhir_server.store.sqlite.store import SqliteStore
 from resources import definitions
 from resources.outcome import FhirError
 
@@ -74,7 +74,7 @@ def clinical(type_):
     return atom.name if atom else None
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["memory", "sqlite"])
 async def door(request, tmp_path):
     ticks = itertools.count(1_700_000_000_000)
     clock = lambda: next(ticks)  # noqa: E731

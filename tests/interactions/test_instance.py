@@ -200,3 +200,21 @@ async def test_a_limited_token_cannot_write_into_another_compartment(door):
     assert (await mine.call("PUT", "Observation/o", observation("o", "Patient/p1"))).status == 201
     assert (await mine.call("PUT", "Observation/x", observation("x", "Patient/p2"))).status == 403
     assert (await mine.call("PUT", "Observation/o", observation("o", "Patient/p2"))).status == 403
+
+
+async def test_unresolved_references_are_refused_where_the_setting_says_so(door):
+    strict = door.with_policy(refuse_unresolved=True)
+    refused = await strict.call("PUT", "Observation/o", observation("o", "Patient/p1"))
+    assert refused.status == 422
+    await strict.give("PUT", "Patient/p1", patient("p1"))
+    assert (await strict.call("PUT", "Observation/o", observation("o", "Patient/p1"))).status == 201
+    assert (await door.call("PUT", "Observation/x", observation("x", "Patient/none"))).status == 201
+
+
+async def test_deleting_the_referenced_is_refused_where_the_setting_says_so(door):
+    strict = door.with_policy(refuse_dangling=True)
+    await strict.give("PUT", "Patient/p1", patient("p1"))
+    await strict.give("PUT", "Observation/o", observation("o", "Patient/p1"))
+    assert (await strict.call("DELETE", "Patient/p1")).status == 409
+    assert (await strict.call("DELETE", "Observation/o")).status == 204
+    assert (await strict.call("DELETE", "Patient/p1")).status == 204

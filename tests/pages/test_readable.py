@@ -88,7 +88,9 @@ def test_extensions_and_contained_resources_are_nested(readable):
 
 
 def test_a_narrative_is_told_without_markup(readable):
-    div = '<div xmlns="http://www.w3.org/1999/xhtml"><p>Lungs &amp; heart</p><script>x</script></div>'
+    div = (
+        '<div xmlns="http://www.w3.org/1999/xhtml"><p>Lungs &amp; heart</p><script>x</script></div>'
+    )
     found = readable.nodes({"resourceType": "Patient", "text": {"status": "generated", "div": div}})
     assert lines(found, "Text")[0].text == "Lungs & heart x"
 
