@@ -95,10 +95,10 @@ async def radiologist(settings: Settings, practitioner: str, password: str) -> N
     async with documents(settings) as found:
         users = Users(found, Passwords())
         user = await users.get(tenancy.DEFAULT, RADIOLOGIST)
-        if user is not None and user.fhir_user == practitioner:
-            if await users.authenticate(tenancy.DEFAULT, RADIOLOGIST, password):
-                return
         if user is not None:
+            right = await users.authenticate(tenancy.DEFAULT, RADIOLOGIST, password)
+            if right and user.fhir_user == practitioner:
+                return
             await remove_user(found, tenancy.DEFAULT, RADIOLOGIST)
         await add_user(
             found, tenancy.DEFAULT, RADIOLOGIST, practitioner, password, role="radiologist"

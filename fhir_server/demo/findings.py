@@ -70,7 +70,7 @@ async def _lungs(story: Story, measures: Measures, notes: Notes) -> None:
     off = volume / wanted - 1
     notes.facts |= {"lung_volume_cm3": volume, "reference_cm3": round(wanted, 1)}
     notes.facts |= {"difference_percent": round(100 * off, 2)}
-    notes.facts["shown"] = f"lungs {volume:.0f} cm³, {100 * off:+.1f} % of the reference mask's"
+    notes.facts["finding"] = f"lungs {volume:.0f} cm³, {100 * off:+.1f} % of the reference mask's"
     require(abs(off) <= _TOLERANCE, f"the lung volume is {100 * off:.1f} % off the mask's")
 
 
@@ -79,7 +79,7 @@ async def _brain(_: Story, measures: Measures, notes: Notes) -> None:
     volume = _quantity(measures, "brain-volume", "cm3")
     least, most = _BRAIN_CM3
     notes.facts |= {"brain_volume_cm3": volume, "plausible_cm3": [least, most]}
-    notes.facts["shown"] = f"brain {volume:.0f} cm³"
+    notes.facts["finding"] = f"brain {volume:.0f} cm³"
     require(least <= volume <= most, f"a brain of {volume:.0f} cm³ is not plausible")
 
 
@@ -92,7 +92,7 @@ async def _quality(_: Story, measures: Measures, notes: Notes) -> None:
         for coding in concept["coding"]
     ]
     notes.facts |= {"pixel_spacing_stated": stated.get("valueBoolean"), "interpretation": flags}
-    notes.facts["shown"] = "pixel spacing is not stated: flagged"
+    notes.facts["finding"] = "pixel spacing is not stated: flagged"
     require(stated.get("valueBoolean") is False, "pixel spacing is said to be stated")
     require(flags == ["A"], "the absent pixel spacing is not flagged")
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from fhir_server.demo.rest import Fhir, expect, reference, resource, value
+from fhir_server.demo.rest import Fhir, expect, reference, value
 from fhir_server.demo.step import Notes, require
 from fhir_server.demo.story import Story
 

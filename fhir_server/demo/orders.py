@@ -56,10 +56,14 @@ async def resend(story: Story, notes: Notes) -> None:
     answer = await _sent(story, messages.order(story.case), notes)
     require(answer == story.order_answer, "the resend was answered otherwise")
     after = [await fhir.read(each, notes) for each in story.ordered]
-    versions = [(a["meta"]["versionId"], b["meta"]["versionId"]) for a, b in zip(before, after)]
+    versions = [
+        (a["meta"]["versionId"], b["meta"]["versionId"]) for a, b in zip(before, after, strict=True)
+    ]
     require(all(a == b for a, b in versions), "the resend made a new version")
     await _request(story, fhir, notes)
-    notes.facts["versions"] = {each: b for each, (_, b) in zip(story.ordered, versions)}
+    notes.facts["versions"] = {
+        each: b for each, (_, b) in zip(story.ordered, versions, strict=True)
+    }
 
 
 async def _sent(story: Story, message: bytes, notes: Notes) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fhir_server.demo import reference
 from fhir_server.demo.patients import Case
@@ -36,9 +36,9 @@ class Preparation:
         trace: TracebackType | None,
     ) -> None:
         """Give up what was not begun and wait for the rest."""
-        for future in (*self._files.values(), self._volume):
-            if future.done() and not future.cancelled():
-                future.exception()  # one that nobody asked for is no news to the event loop
+        for future in self._files.values():
+            _heard(future)
+        _heard(self._volume)
         self._thread.shutdown(cancel_futures=True)
 
     async def files(self, case: Case) -> list[Path]:
@@ -48,3 +48,9 @@ class Preparation:
     async def lung_volume_cm3(self) -> float:
         """Give the volume that the reference mask has for both lungs; raises ImageMissing."""
         return await self._volume
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    """Take note of a failure that nobody asked for, so that the event loop does not complain of it."""
+    if future.done() and not future.cancelled():
+        future.exception()

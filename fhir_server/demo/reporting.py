@@ -1,6 +1,6 @@
 """The end of a visit: the radiologist signs the report, and its charge and claim come of it."""
 
-from fhir_server.demo.rest import expect, reference, resource
+from fhir_server.demo.rest import expect, reference
 from fhir_server.demo.step import Notes, require
 from fhir_server.demo.story import Story
 from resources.model import Resource
@@ -48,6 +48,7 @@ async def charge(story: Story, notes: Notes) -> None:
     coded = [each["productOrService"]["coding"][0]["code"] for each in claim["item"]]
     require(coded == [story.case.order[0]], "the Claim is for something else than was ordered")
     notes.facts |= {"charge": reference(item), "claim": reference(claim)}
+    notes.facts |= {"charge_status": item["status"], "claim_status": claim["status"]}
     notes.facts["coverage"] = claim["insurance"][0]["coverage"]["reference"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server.demo.step import NotHeld, Notes, require
+from fhir_server.demo.step import Notes, NotHeld, require
 from resources.model import Resource, parse, parse_json, serialise
 
 Token = Callable[[], Awaitable[str]]
@@ -29,7 +29,7 @@ class Fhir:
         """Give the DICOMweb base URL, beside the FHIR one."""
         return f"{self.base.removesuffix('/fhir')}/dicom-web"
 
-    async def send(  # noqa: PLR0913 - what a request is made of
+    async def send(
         self,
         method: str,
         url: str,

@@ -14,9 +14,9 @@ _COLUMNS = (
     ("Order", "order", "accession"),
     ("Study", "store", "instances"),
     ("Model", "infer", "model"),
-    ("Finding", "findings", "shown"),
+    ("Finding", "findings", "finding"),
     ("Report", "report", "status"),
-    ("Claim", "charge", "claim"),
+    ("Claim", "charge", "claim_status"),
 )
 """Heading, step and fact of each column."""
 
@@ -24,7 +24,7 @@ _COLUMNS = (
 def line(step: Step) -> str:
     """Give a step in one line: whether it held, how long it took, where to look or what was wrong."""
     mark = "ok  " if step.ok else "FAIL"
-    told = step.urls[-1] if step.ok and step.urls else step.facts.get(PROBLEM, "")
+    told = step.urls[0] if step.ok and step.urls else step.facts.get(PROBLEM, "")
     return f"{mark}  {step.name:<18}{step.seconds:>7.2f} s  {' '.join(str(told).split())}"
 
 

@@ -1,5 +1,7 @@
 """What the door offers, as values: the CapabilityStatement and the docs follow from here."""
 
+from collections.abc import Mapping
+
 TYPE_INTERACTIONS = (
     "read",
     "vread",
@@ -12,7 +14,7 @@ TYPE_INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
 PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
-CONDITIONALS = {
+CONDITIONALS: Mapping[str, bool | str] = {
     "conditionalCreate": True,
     "conditionalRead": "full-support",
     "conditionalUpdate": True,

@@ -32,6 +32,11 @@ SCRIPT = "<script>alert(1)</script>"
 RS = frozenset({"r", "s"})
 
 
+def said(element):
+    """What an element says, spaces made one."""
+    return " ".join(" ".join(element.itertext()).split())
+
+
 def limited_to(patient):
     """The access of a person who may see one patient's record."""
     grants = (Grant("*", RS, patient=patient),)
