@@ -1,26 +1,31 @@
 """A server under measurement: started on a free port over a throw-away folder, its CPU time read."""
 
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import psutil
 
 
 class Server:
-    """`hounsfield serve --auth open` as a child process."""
+    """`hounsfield serve` as a child process, open and without MLLP unless asked for."""
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    def __init__(
+        self, data: Path, *, auth: Literal["smart", "open"] = "open", mllp: bool = False
+    ) -> None:
+        self.data = data
+        self.mllp_port = 0
+        self._options = ["--auth", auth, "--mllp-port", "0" if mllp else "off"]
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
-        command = [sys.executable, "-m", "fhir_server", "serve", "--auth", "open", "--port", "0"]
-        command += ["--mllp-port", "off", "--dimse-port", "off", "--data", str(self._data)]
-        log = (self._data.parent / "server.log").open("ab")
+        command = [sys.executable, "-m", "fhir_server", "serve", "--port", "0", *self._options]
+        command += ["--dimse-port", "off", "--data", str(self.data)]
+        log = (self.data.parent / "server.log").open("ab")
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         if self._process.stdout is None:
             raise RuntimeError("the server has no standard output")
@@ -29,6 +34,7 @@ class Server:
             raise RuntimeError("the server did not start")
         self.ready_seconds = time.perf_counter() - begun
         self.port = int(line.split(":")[2].partition("/")[0])
+        self.mllp_port = json.loads((self.data / "ports.json").read_text())["mllp"] or 0
         self._measured = psutil.Process(self._process.pid)
         return self
 

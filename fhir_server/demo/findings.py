@@ -21,7 +21,8 @@ Measures = Mapping[str, Resource]
 async def findings(story: Story, notes: Notes) -> None:
     """Each Observation is preliminary and reaches model, study, order and patient by reference."""
     fhir = story.day.workflow
-    found = await fhir.search("Observation", notes, derived_from=story.study, _count="200")
+    of_model = {"derived-from": story.study, "device.model": story.case.model, "_count": "200"}
+    found = await fhir.search("Observation", notes, **of_model)
     require(found, "the model wrote no Observation")
     devices = {_one(each["device"]) for each in found}
     require(len(devices) == 1, "the Observations are of several devices")

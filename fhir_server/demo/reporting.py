@@ -56,13 +56,11 @@ async def _report(story: Story, notes: Notes) -> Resource:
     """Give the study's one report: over the order, with the model's results and no others."""
     fhir = story.day.reader
     found = await fhir.search("DiagnosticReport", notes, based_on=story.order)
-    ours = [
-        each
-        for each in found
-        if [one.get("reference") for one in each.get("imagingStudy", ())] == [story.study]
-    ]
-    require(len(ours) == 1, f"the study has {len(ours)} reports")
-    results = {each["reference"] for each in ours[0].get("result", ())}
     wanted = {reference(each) for each in story.observations}
-    require(results == wanted, "the report's results are not the model's Observations")
+    ours = [
+        each for each in found if {one["reference"] for one in each.get("result", ())} == wanted
+    ]
+    require(len(ours) == 1, f"{len(ours)} reports have the model's Observations as their results")
+    studies = [each.get("reference") for each in ours[0].get("imagingStudy", ())]
+    require(studies == [story.study], "the report is of another study")
     return ours[0]

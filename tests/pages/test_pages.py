@@ -84,7 +84,7 @@ async def test_every_link_of_a_page_leads_somewhere(world, path):
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_title_tells_nothing_of_a_person(world, path):
-    title = parsed(await world.http.get(path)).findsaid(".//title")
+    title = parsed(await world.http.get(path)).findtext(".//title")
     assert title.endswith(" · Hounsfield")
     assert not re.search("Ann|Meridian|script|CT|MRN", title)
 
@@ -98,7 +98,7 @@ async def test_a_script_in_a_name_is_said(world):
 
 async def test_the_overview_tells_what_runs_and_what_is_missing(world):
     told = said(parsed(await world.http.get("/")))
-    for said in (
+    for words in (
         "Resource store Running",
         "DICOM listener (DIMSE) Off",
         "Everything that is switched on is running",
@@ -107,7 +107,7 @@ async def test_the_overview_tells_what_runs_and_what_is_missing(world):
         "Patient 2",
         "ImagingStudy 2",
     ):
-        assert said in told
+        assert words in told
 
 
 async def test_an_overview_of_nothing_says_how_studies_come(empty):

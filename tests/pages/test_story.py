@@ -19,7 +19,7 @@ def section(tree, name):
 
 async def test_the_order_is_told_with_its_numbers_and_who_asked(world):
     order = section(await told(world), "order")
-    for said in (
+    for words in (
         "CT chest without contrast active",
         "Placer order number P-o1 North Clinic",
         "Filler order number F-o1 North Clinic",
@@ -28,7 +28,7 @@ async def test_the_order_is_told_with_its_numbers_and_who_asked(world):
         "Ordered 4 March 2026, 08:15 UTC+01:00",
         "Reason Dyspnoea on exertion",
     ):
-        assert said in order
+        assert words in order
 
 
 async def test_the_study_has_a_picture_of_its_own_pixels(world):
