@@ -170,7 +170,10 @@ def row(
 def table(rows: list[dict[str, Any]]) -> str:
     """Give the figures as text, growth beside them where a workload ran at both sizes."""
     lines = [
-        f"{'workload':<38}{'resources':>10}{'clients':>8}{'/s':>8}{'CPU µs':>8}{'p50 ms':>8}{'p99 ms':>8}{'wrong':>6}"
+        (
+            f"{'workload':<38}{'resources':>10}{'clients':>8}{'/s':>8}{'CPU µs':>8}"
+            f"{'p50 ms':>8}{'p99 ms':>8}{'wrong':>6}"
+        )
     ]
     for r in rows:
         if "cpu_us" not in r:
@@ -194,9 +197,9 @@ def growth(rows: list[dict[str, Any]]) -> Iterator[str]:
         (r["workload"], r["clients"], r["resources"]): r["cpu_us"] for r in rows if "cpu_us" in r
     }
     yield f"growth of CPU a request from {sizes[0]} to {sizes[-1]} resources"
-    for name, clients, size in cost:
+    for (name, clients, size), spent in cost.items():
         if size == sizes[0] and (larger := cost.get((name, clients, sizes[-1]))):
-            yield f"  {name:<38}{clients:>4} clients  x{larger / max(cost[name, clients, size], 1):.2f}"
+            yield f"  {name:<38}{clients:>4} clients  x{larger / max(spent, 1):.2f}"
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """hounsfield demo: the demo day, against a running server or one of its own."""
 
-import asyncio
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -30,6 +29,8 @@ def _arguments(parser: ArgumentParser) -> None:
 )
 def demo(given: Namespace, settings: Settings) -> int:
     """Play the day; 0 if every step's own check held, 1 if not, 2 if there is no server to play on."""
+    import asyncio
+
     from fhir_server.demo.server import NoServer
 
     with tempfile.TemporaryDirectory(prefix="hounsfield-demo-") as folder:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import msgspec
 from msgspec import Struct
 
 from fhir_server.hl7v2.mllp import NoAcknowledgement
@@ -54,7 +53,7 @@ class Day(Struct, frozen=True):
 
     def json(self) -> bytes:
         """Give the one object of `--json`, without line breaks."""
-        return serialise(msgspec.to_builtins(self))
+        return serialise(self)
 
 
 Act = Callable[[Notes], Awaitable[None]]

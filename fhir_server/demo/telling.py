@@ -12,7 +12,7 @@ from fhir_server.demo.step import PROBLEM, Day, Step
 _WIDTH = 110
 _COLUMNS = (
     ("Order", "order", "accession"),
-    ("Study", "store", "instances"),
+    ("Images", "store", "instances"),
     ("Model", "infer", "model"),
     ("Finding", "findings", "finding"),
     ("Report", "report", "status"),

@@ -5,7 +5,7 @@ the message's default; where there is none it keeps the precision of a date.
 """
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from zoneinfo import ZoneInfo
 
 _DTM = re.compile(
@@ -15,10 +15,10 @@ _DTM = re.compile(
 
 
 class Zone:
-    """How times without a zone are read: by a named zone, or by a fixed offset like +0100, or not."""
+    """How times without a zone are read: by a zone's IANA name or offset (+01:00), by MSH-7's, or not."""
 
     def __init__(self, name: str | None = None, message_time: str = "") -> None:
-        self._zone = ZoneInfo(name) if name else None
+        self._zone = _zone(name) if name else None
         found = _DTM.fullmatch(message_time)
         self._offset = _offset(found[8]) if found and found[8] else ""
 
@@ -67,6 +67,11 @@ def instant(value: str, zone: Zone) -> int | None:
     return int(
         datetime.fromisoformat(text.replace(":60", ":59")).astimezone(UTC).timestamp() * 1000
     )
+
+
+def _zone(name: str) -> tzinfo | None:
+    """Give the zone of an IANA name or an offset; raises ValueError or ZoneInfoNotFoundError."""
+    return datetime.strptime(name, "%z").tzinfo if name[0] in "+-" else ZoneInfo(name)
 
 
 def _date(found: re.Match[str]) -> str | None:

@@ -1,43 +1,63 @@
-"""Links inside a transaction: placeholders to references (FHIR R4 bundle.html#references)."""
+"""Links inside a transaction: full URLs of its entries to references (FHIR R4 bundle.html#references).
 
-from collections.abc import Callable, Iterator, Mapping
+A link stands in reference, uri, url, oid or uuid elements as the whole string, and in narrative as the
+value of href or src. A canonical is left alone, as the specification says.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-Rewrite = Callable[[str], str]
-_URN = ("urn:uuid:", "urn:oid:")
+from msgspec import Struct
+
+from resources.definitions import Definitions
+from resources.model import Resource
+
+_LINKED = frozenset({"uri", "url", "oid", "uuid"})
+_ATTRIBUTE = re.compile(r'((?:href|src)\s*=\s*")([^"]+)(")')
+_SERVICE = re.compile(r"^(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}$")
 
 
-def rewrite(resource: Any, links: Mapping[str, str]) -> None:
-    """Replace, in place, every string that is a placeholder of the transaction by its reference.
+class Links(Struct, frozen=True):
+    """The references that stand for full URLs, and the definitions that say where links may stand."""
 
-    A placeholder stands in reference, uri, url, oid or uuid elements as the whole string, and in narrative as
-    the value of href or src; a canonical is left alone, as the specification says.
-    """
-    if isinstance(resource, dict):
-        for name, value in resource.items():
-            if isinstance(value, str):
-                resource[name] = _replaced(name, value, links)
-            else:
-                rewrite(value, links)
-    elif isinstance(resource, list):
-        for index, value in enumerate(resource):
-            if isinstance(value, str):
-                resource[index] = links.get(value, value)
-            else:
-                rewrite(value, links)
+    definitions: Definitions
+    targets: Mapping[str, str]
 
+    def rewrite(self, resource: Resource, full_url: str = "") -> None:
+        """Replace, in place, every link of a resource that was sent under a full URL."""
+        if self.targets:
+            service = _SERVICE.match(full_url)
+            self._within(resource, resource["resourceType"], service[1] if service else "")
 
-def _replaced(name: str, value: str, links: Mapping[str, str]) -> str:
-    if value.startswith(_URN):
-        target, hash_, fragment = value.partition("#")
-        return links[target] + hash_ + fragment if target in links else value
-    if name == "div" and "urn:" in value:
-        for placeholder, reference in links.items():
-            value = value.replace(f'="{placeholder}"', f'="{reference}"')
+    def _within(self, value: dict[str, Any], path: str, service: str) -> None:
+        """Walk the members of an object whose elements the definitions know by `path`."""
+        if self.definitions.kind(path.partition(".")[0]) is None:
+            return  # no type of R4: validation says so
+        for element in self.definitions.children(path).values():
+            for name, type_ref in self.definitions.json_names(element).items():
+                if name in value:
+                    below = self.definitions.content(path, element, type_ref)
+                    linked = type_ref.code in _LINKED or (path, name) == ("Reference", "reference")
+                    value[name] = self._replaced(value[name], below, service, linked=linked)
+
+    def _replaced(self, value: Any, below: str, service: str, *, linked: bool) -> Any:
+        if isinstance(value, list):
+            return [self._replaced(part, below, service, linked=linked) for part in value]
+        if isinstance(value, dict):
+            inside = str(value.get("resourceType", below)) if below == "Resource" else below
+            self._within(value, inside, service)
+        elif isinstance(value, str) and linked:
+            return self._target(value, service)
+        elif isinstance(value, str) and below == "xhtml":
+            return _ATTRIBUTE.sub(lambda m: m[1] + self._target(m[2], service) + m[3], value)
         return value
-    if name == "reference" and value in links:
-        return links[value]
-    return value
+
+    def _target(self, value: str, service: str) -> str:
+        """Give the reference that stands for a link, a fragment kept; the link itself where none does."""
+        url, hash_, fragment = value.partition("#")
+        found = self.targets.get(url) or (service and self.targets.get(service + url))
+        return f"{found}{hash_}{fragment}" if found else value
 
 
 def conditional_references(resource: Any) -> Iterator[tuple[dict[str, Any], str]]:

@@ -1,5 +1,6 @@
 """A transaction: every entry resolved, then one commit, then the reads (FHIR R4 http.html#trules)."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ from resources.model import Resource
 from resources.outcome import Conflict, FhirError, Invalid, Issue, NotFound, PreconditionFailed
 
 _ROUNDS = 20
+_BREATH = 20
 _READS = frozenset({"GET", "HEAD"})
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2}
 
@@ -91,9 +93,11 @@ async def _resolve(context: Context, steps: list[_Step]) -> None:
         await _told(step, _identify(context, step))
     _refuse_overlap(writes)
     links = _links(context, writes)
-    for step in writes:
+    for done, step in enumerate(writes, 1):
         if step.request.method != "DELETE" and step.change is None and not step.unchanged:
             await _told(step, _prepare(context, step, links))
+        if done % _BREATH == 0:
+            await asyncio.sleep(0)  # others are answered between the entries of a big transaction
 
 
 async def _told(step: _Step, work: Any) -> None:
@@ -200,7 +204,7 @@ def _refuse_overlap(steps: list[_Step]) -> None:
         seen[step.key] = step.index
 
 
-def _links(context: Context, steps: list[_Step]) -> dict[str, str]:
+def _links(context: Context, steps: list[_Step]) -> linking.Links:
     """Give the reference that stands for each entry's full URL."""
     links: dict[str, str] = {}
     for step in steps:
@@ -212,10 +216,10 @@ def _links(context: Context, steps: list[_Step]) -> dict[str, str]:
                 )
             if full_url != f"{context.base}/{step.key.reference}":
                 links[full_url] = step.key.reference
-    return links
+    return linking.Links(context.services.definitions, links)
 
 
-async def _prepare(context: Context, step: _Step, links: dict[str, str]) -> None:
+async def _prepare(context: Context, step: _Step, links: linking.Links) -> None:
     """Link, check and index the entry's body."""
     if step.key is None:
         raise Invalid("The entry has no identity", expression=_place(step))
@@ -223,7 +227,7 @@ async def _prepare(context: Context, step: _Step, links: dict[str, str]) -> None
     writing.of_type(context, resource, step.key.type)
     if step.request.method == "PUT" and resource.get("id", step.key.id) != step.key.id:
         raise Invalid("The body's id is not the URL's", expression=f"{step.key.type}.id")
-    linking.rewrite(resource, links)
+    links.rewrite(resource, step.entry.get("fullUrl", ""))
     for element, query in linking.conditional_references(resource):
         element["reference"] = await _found(context, query)
     method: Method = "POST" if step.request.method == "POST" else "PUT"

@@ -1,6 +1,7 @@
 """A story's resources as chapters of a page: order, study, report, charge and claim in words."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct, structs
@@ -117,13 +118,13 @@ class Chapters:
         ]
 
     def from_documents(self, device: str | None, makers: Iterable[Group]) -> list[Picture]:
-        """Give the pictures that documents carry: those by a device, or by none of the makers (None)."""
+        """Give the first picture of each document: of those by a device, or by none of the makers (None)."""
         others = {group.device for group in makers} - {""}
         found = []
         for document in self._story.documents:
             authors = self._authors(document)
             if device in authors if device is not None else not authors & others:
-                found += [self._picture(each) for each in pictures.attached(document)]
+                found += [self._picture(each) for each in islice(pictures.attached(document), 1)]
         return found
 
     def _authors(self, document: Json) -> set[str]:
@@ -134,8 +135,8 @@ class Chapters:
         document = found.document
         notes = document.get("note") or [{}]
         caption = str(
-            document.get("description")
-            or found.attachment.get("title")
+            found.attachment.get("title")
+            or document.get("description")
             or notes[0].get("text")
             or "Picture of the result"
         )

@@ -13,13 +13,20 @@ _PARTS = re.compile(
 )
 
 
+_CONTENT = re.compile(rb'"([A-Za-z0-9+/=]{64})[A-Za-z0-9+/=]{1984,}"')
+
+
 def indented(body: bytes) -> bytes:
     """Give JSON with line breaks, its numbers as written."""
     return msgspec.json.format(body, indent=2)
 
 
 def coloured(body: bytes, href: Callable[[str], str]) -> Markup | None:
-    """Give indented JSON as HTML; `href` gives a string's link, "" for none. None for what is too long."""
+    """Give indented JSON as HTML; `href` gives a string's link, "" for none. None for what is too long.
+
+    Long base64 content is cut, and says so.
+    """
+    body = _CONTENT.sub(rb'"\1 and so on"', body)
     if len(body) > MOST_BYTES:
         return None
     text = indented(body).decode()

@@ -231,7 +231,7 @@ def test_memory_and_sqlite_find_the_same(
         if streaming:
             patch.setattr(compiler, "_GATHER_COST", 0)
             patch.setattr(compiler, "PROBES", (1,))
-            patch.setattr(sources, "PROBES", (1,))
+            patch.setattr(compiler, "THOROUGH", (1,))
             patch.setattr(sources, "_SEPARATE", 1)
         asyncio.run(agree(tmp_path_factory.mktemp("agreement"), written, asked))
 

@@ -47,6 +47,13 @@ def test_a_time_without_zone_takes_the_senders_zone_at_that_time_of_year():
     assert times.date_time("20260706134418", PARIS) == "2026-07-06T13:44:18+02:00"
 
 
+def test_a_configured_zone_may_be_an_offset():
+    assert times.date_time("20260706134418", Zone("+05:30")) == "2026-07-06T13:44:18+05:30"
+    assert times.date_time("20260706134418", Zone("-03:00", "2026+0100")).endswith("-03:00")
+    with pytest.raises(ValueError, match="match"):
+        Zone("+5")
+
+
 def test_without_a_configured_zone_that_of_msh_7_counts():
     zone = Zone(None, "20260106134418+0100")
     assert times.date_time("20260706134418", zone) == "2026-07-06T13:44:18+01:00"

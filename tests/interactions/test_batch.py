@@ -196,3 +196,51 @@ async def test_a_thousand_entries_go_in_at_once(door):
     assert len(answered["entry"]) == 1000
     counted = await door.give("GET", "Patient?_summary=count")
     assert counted["total"] == 1000
+
+
+async def test_links_follow_in_uris_and_narrative_and_never_in_canonicals(door):
+    task = {
+        "resourceType": "Task",
+        "status": "draft",
+        "intent": "order",
+        "instantiatesCanonical": P,
+        "instantiatesUri": f"{P}#part",
+        "for": {"reference": P, "display": P},
+        "input": [
+            {"type": {"text": "x"}, "valueUri": P},
+            {"type": {"text": "y"}, "valueString": P},
+        ],
+    }
+    sent = bundle(
+        "transaction", entry("POST", "Task", task), entry("POST", "Patient", patient(), P)
+    )
+    answered = await door.give("POST", "", sent)
+    place = (
+        answered["entry"][0]["response"]["location"]
+        .partition("/fhir/")[2]
+        .partition("/_history")[0]
+    )
+    him = (
+        answered["entry"][1]["response"]["location"]
+        .partition("/fhir/")[2]
+        .partition("/_history")[0]
+    )
+    stored = await door.give("GET", place)
+    assert stored["instantiatesCanonical"] == P
+    assert stored["instantiatesUri"] == f"{him}#part"
+    assert stored["for"] == {"reference": him, "display": P}
+    assert [i.get("valueUri") or i.get("valueString") for i in stored["input"]] == [him, P]
+
+
+async def test_a_relative_reference_is_resolved_against_its_entry_s_full_url(door):
+    linked = {**observation("x", "Patient/23")}
+    linked.pop("id")
+    sent = bundle(
+        "transaction",
+        entry("POST", "Observation", linked, "http://other.example/fhir/Observation/1"),
+        entry("POST", "Patient", patient(), "http://other.example/fhir/Patient/23"),
+    )
+    answered = await door.give("POST", "", sent)
+    places = [e["response"]["location"].partition("/fhir/")[2] for e in answered["entry"]]
+    stored = await door.give("GET", places[0].partition("/_history")[0])
+    assert stored["subject"]["reference"] == places[1].partition("/_history")[0]

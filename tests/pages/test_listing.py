@@ -36,4 +36,10 @@ def test_references_are_links_where_they_lead_somewhere():
 
 
 def test_what_is_too_long_is_not_coloured():
-    assert listing.coloured(b'"' + b"a" * listing.MOST_BYTES + b'"', nowhere) is None
+    assert listing.coloured(b'"' + b"a " * listing.MOST_BYTES + b'"', nowhere) is None
+
+
+def test_long_content_is_cut():
+    shown = str(listing.coloured(b'{"data":"' + b"iVBO" * 200_000 + b'"}', nowhere))
+    assert len(shown) < 500
+    assert "and so on" in shown

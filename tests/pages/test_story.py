@@ -83,9 +83,17 @@ async def test_what_is_out_of_the_ordinary_comes_first_and_what_is_absent_says_w
 async def test_the_drawn_mask_stands_beside_the_findings_of_the_model_that_drew_it(world):
     tree = await told(world)
     (picture,) = tree.xpath("//section[@aria-labelledby='findings']//article[1]//img")
-    assert picture.get("alt") == "Right and left lung as the model drew them"
+    assert picture.get("alt") == "Lungs"
     response = await world.http.get(picture.get("src"))
     assert response.content == imaging_story.png(shade=10)
+
+
+async def test_the_mask_that_a_model_s_result_carries_is_shown(world):
+    tree = await told(world, "/stories/s2")
+    (picture,) = tree.xpath("//section[@aria-labelledby='findings']//article[1]//img")
+    assert picture.get("alt").startswith("Mask over the image")
+    response = await world.http.get(picture.get("src"))
+    assert response.content == imaging_story.png(shade=200)
 
 
 async def test_a_picture_of_nobody_s_stands_beside_the_study(world):

@@ -7,6 +7,8 @@ that pages are tested with what it really writes.
 import struct
 import zlib
 
+from msgspec import structs
+
 from ai_observations import registry
 from ai_observations.observation import results_bundle
 from ai_observations.result import Measure, Result
@@ -120,7 +122,7 @@ def study(id_, subject, *, modality="CT", based_on=None, uid="1.2.840.1", descri
     return found | ({"basedOn": [{"reference": f"ServiceRequest/{based_on}"}]} if based_on else {})
 
 
-def results(study_, model_id, values, *, absent=(), abnormal=()):
+def results(study_, model_id, values, *, absent=(), abnormal=(), overlay=None):
     """The transaction of a model's result on a study: values by output key."""
     model = registry.find(model_id)
     measures = [Measure(k, v, abnormal=True if k in abnormal else None) for k, v in values.items()]
@@ -129,6 +131,7 @@ def results(study_, model_id, values, *, absent=(), abnormal=()):
     result = Result(
         model.id, model.version, uid, f"{uid}.1", "c0ffee" * 10 + "cafe", 3, tuple(measures)
     )
+    result = structs.replace(result, overlay=overlay)
     return results_bundle(study_, result, model, now=NOW)
 
 

@@ -159,7 +159,9 @@ async def _results(world):
     await world.give("POST", "", bundle)
     other = imaging_story.study("s2", "Patient/bo", uid="1.2.840.2")
     values = {"brain-volume": 1432.0}
-    await world.give("POST", "", imaging_story.results(other, "brain-volume", values))
+    overlay = imaging_story.png(shade=200)
+    bundle = imaging_story.results(other, "brain-volume", values, overlay=overlay)
+    await world.give("POST", "", bundle)
     device = await world.only("Device?device-name=Lung measures on chest CT")
     for resource in imaging_story.drawing("draw", "Patient/ann", "s1", f"Device/{device['id']}"):
         await world.put(resource)

@@ -15,12 +15,12 @@ from fhir_server.store.sqlite.conditions import Bindings, Conditions
 from fhir_server.store.sqlite.keys import Hashes, double, ordinal
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.rows import TABLES
-from fhir_server.store.sqlite.sources import PROBES, Arm, Source, Sources
+from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Arm, Source, Sources
 
 ROW: Final = "id, version, updated, method, position, body"
 BY_DATE: Final = "resource_order"
 BY_UPDATE: Final = "resource_updated"
-_QUICK: Final = 1_000
+_LARGEST_PAGE: Final = 1_000
 _GATHER_COST: Final = 8
 _NUMBERS: Final = ("number", "quantity")
 
@@ -60,15 +60,18 @@ Keyed = tuple[Part, Source]
 
 
 class Compiler:
-    """Compiles one plan for one connection."""
+    """Compiles one plan for one connection; `quickly`: on the event loop, where probes are small too."""
 
-    def __init__(self, known: Collections, plan: Plan) -> None:
+    def __init__(self, known: Collections, plan: Plan, *, quickly: bool) -> None:
         self._known = known
+        self._caps = PROBES if quickly else THOROUGH
         self._plan = plan
         self._bind = Bindings()
         self._conditions = Conditions(known.names, known.hashes, plan.tenant, self._bind)
-        self._sources = Sources(self._conditions, lambda sql: known.probe(sql, self._bind))
-        self._bounded = plan.limit is not None and plan.limit <= _QUICK
+        self._sources = Sources(
+            self._conditions, lambda sql: known.probe(sql, self._bind), self._caps
+        )
+        self._bounded = plan.limit is not None and plan.limit <= _LARGEST_PAGE
 
     def search(self) -> Query:
         """Give the statements of a page."""
@@ -162,16 +165,8 @@ class Compiler:
         limit = self._plan.limit
         if limit is None or source.scans:
             return False
-        size = self._weigh(source)
+        size = self._sources.weigh(source)
         return size * size > _GATHER_COST * limit * self._known.alive(collection)
-
-    def _weigh(self, source: Source) -> int:
-        size = 0
-        for cap in PROBES:
-            size = self._sources.size(source, cap)
-            if size < cap:
-                break
-        return size
 
     def _whole(self, part: Part, index: str) -> Arm:
         arm = self._sources.whole(part.collection, index=index)
@@ -184,7 +179,7 @@ class Compiler:
         if part.source is None:
             self._bounded = False
             return Source([self._whole(part, BY_DATE)])
-        if part.source.scans or self._weigh(part.source) >= _QUICK:
+        if part.source.scans or self._sources.weigh(part.source) >= PROBES[-1]:
             self._bounded = False
         return part.source
 

@@ -131,7 +131,9 @@ class Conditions:
 
     def all_of(self, parts: Sequence[Expression], at: Candidate) -> str:
         """Give the condition that the candidate satisfies all parts."""
-        return f"({' AND '.join(self.check(part, at) for part in parts)})" if parts else self.bind(1)
+        return (
+            f"({' AND '.join(self.check(part, at) for part in parts)})" if parts else self.bind(1)
+        )
 
     def words(self, node: Expression, collection: int) -> Words | None:
         """Give what to seek for a node that is one word of an atom; None for other nodes."""

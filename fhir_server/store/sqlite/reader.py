@@ -98,7 +98,7 @@ class Reader:
         if plan.limit == 0:
             return []
         with _Bounds(self.budget, bounded):
-            query = Compiler(self._known, plan).search()
+            query = Compiler(self._known, plan, quickly=bounded is not None).search()
             if bounded is not None and not query.bounded:
                 raise OverBudget
             if len(query.statements) <= 1:
@@ -108,7 +108,7 @@ class Reader:
     def count(self, plan: Plan, *, bounded: int | None = None) -> int:
         """Give the number of matches; with `bounded`, raises OverBudget rather than take many steps."""
         with _Bounds(self.budget, bounded):
-            query = Compiler(self._known, plan).count()
+            query = Compiler(self._known, plan, quickly=bounded is not None).count()
             if bounded is not None and not query.bounded:
                 raise OverBudget
             values = query.bindings.values
@@ -148,7 +148,9 @@ class Reader:
 
     def explain(self, plan: Plan) -> str:
         """Tell the statements of a plan and how SQLite runs each."""
-        query = Compiler(self._known, plan).search()
+        query = Compiler(self._known, plan, quickly=True).search()
+        if not query.bounded:
+            query = Compiler(self._known, plan, quickly=False).search()
         where = "on the event loop if quick" if query.bounded else "in a thread"
         lines = [f"{len(query.statements)} statements, {where}"]
         for sql in query.statements:

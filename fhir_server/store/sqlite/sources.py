@@ -31,7 +31,8 @@ from fhir_server.search.match import beneath
 from fhir_server.store.sqlite import ranges
 from fhir_server.store.sqlite.conditions import Candidate, Conditions, Words
 
-PROBES: Final = (100, 1_000, 20_000)
+PROBES: Final = (64, 512)
+THOROUGH: Final = (*PROBES, 20_000)
 MOST_ARMS: Final = 64
 _SEPARATE: Final = 16
 
@@ -97,9 +98,10 @@ class Source:
 class Sources:
     """Chooses sources for the resources of one tenant."""
 
-    def __init__(self, conditions: Conditions, probe: Probe) -> None:
+    def __init__(self, conditions: Conditions, probe: Probe, caps: Sequence[int]) -> None:
         self._conditions = conditions
         self._probe = probe
+        self._caps = caps
         self._bind = conditions.bind
 
     def source(self, node: Expression, collection: int) -> Source | None:  # noqa: C901, PLR0911 - one arm a node
@@ -150,6 +152,15 @@ class Sources:
                 return cap
         source.size = found
         return found
+
+    def weigh(self, source: Source) -> int:
+        """Count a source's rows as far as the caps go."""
+        size = 0
+        for cap in self._caps:
+            size = self.size(source, cap)
+            if size < cap:
+                break
+        return size
 
     def _word(self, node: Token | Text | Reference, collection: int) -> Source | None:
         words = self._conditions.words(node, collection)
@@ -317,11 +328,11 @@ class Sources:
             source = self.source(part, collection)
             if source is None:
                 continue
-            if len(parts) > 1 and self.size(source, PROBES[0]) < PROBES[0]:
+            if len(parts) > 1 and self.size(source, self._caps[0]) < self._caps[0]:
                 return part, source
             known.append((part, source))
         if len(known) > 1:
-            for cap in PROBES[1:]:
+            for cap in self._caps[1:]:
                 best, least = known[0], cap
                 for one in known:
                     size = self.size(one[1], least)

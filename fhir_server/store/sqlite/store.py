@@ -258,7 +258,9 @@ class SqliteStore:
             raise StoreUnavailable("the store is not open")
         try:
             return work(self._reader())
-        except apsw.SQLError:  # a statement that is wrong is a defect here, not a state of the store
+        except (
+            apsw.SQLError
+        ):  # a statement that is wrong is a defect here, not a state of the store
             raise
         except apsw.Error as fault:
             raise StoreUnavailable(f"the store cannot be read: {type(fault).__name__}") from fault
