@@ -1,6 +1,7 @@
 """What an interaction answers: status, ETag, Last-Modified, Location, body by Prefer (FHIR R4 http.html)."""
 
 import functools
+from collections.abc import Collection
 from email.utils import formatdate
 
 from fhir_server.context import Context
@@ -31,6 +32,25 @@ def lenient(context: Context, request: FhirRequest) -> bool:
     """Tell whether unknown parameters are ignored: by Prefer, else by the installation's setting."""
     handling = preferences(request).get("handling")
     return context.services.policy.lenient if handling is None else handling == "lenient"
+
+
+RENDERING = frozenset({"_format", "_pretty"})
+
+
+def only(context: Context, request: FhirRequest, allowed: Collection[str] = ()) -> None:
+    """Refuse query parameters that an interaction does not take, unless handling is lenient."""
+    unknown = [n for n, _ in request.query if n not in RENDERING and n not in allowed]
+    if unknown and not lenient(context, request):
+        raise NotSupported("This interaction takes no such parameter: " + _harmless(unknown[0]))
+
+
+def _harmless(name: str) -> str:
+    """Give a parameter's name if it looks like one; what a client mistook for one may be a value."""
+    return (
+        name
+        if name.replace("-", "").replace("_", "").isalnum() and len(name) < 40
+        else "(unreadable)"
+    )
 
 
 def validators(version: Version) -> dict[str, str]:

@@ -15,6 +15,7 @@ async def create(context: Context, request: FhirRequest, type_: str) -> FhirResp
     With If-None-Exist only if nothing matches; the one match is answered with 200.
     """
     context.require(type_, "c")
+    answer.only(context, request)
     resource = model.parse(request.body)
     of_type(context, resource, type_)
     condition = request.headers.get("if-none-exist")

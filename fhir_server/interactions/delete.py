@@ -13,6 +13,7 @@ from resources.outcome import NotFound
 async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     """Delete the current version; deleting what is deleted succeeds again, what never was is 404."""
     known_type(context, type_)
+    answer.only(context, request)
     key = answer.key(context, type_, id_)
     existing = await reach.current(context, key, "d")
     if existing is None:

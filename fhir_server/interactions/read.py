@@ -4,10 +4,11 @@ from email.utils import parsedate_to_datetime
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, reach
+from fhir_server.interactions.part import NAMES, WHOLE, Part, part
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Version
-from resources.outcome import Gone, NotFound
+from resources.outcome import Gone, Invalid, NotFound
 
 _SECOND = 1_000
 
@@ -15,8 +16,9 @@ _SECOND = 1_000
 async def read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     """Give the current version; 304 where the caller has it, 410 where it is deleted."""
     known_type(context, type_)
+    asked = _part(context, request, type_)
     version = await reach.current(context, answer.key(context, type_, id_), "r")
-    return _given(request, version)
+    return _given(context, request, version, asked)
 
 
 async def vread(
@@ -24,16 +26,29 @@ async def vread(
 ) -> FhirResponse:
     """Give one version; limited callers must reach the current one and that version itself."""
     known_type(context, type_)
+    asked = _part(context, request, type_)
     key = answer.key(context, type_, id_)
     context.require(type_, "r")
     number = int(version_id) if version_id.isascii() and version_id.isdigit() else 0
     version = await context.services.store.vread(key, number) if 0 < number < 2**31 else None
     if version is not None and not await reach.visible(context, version, "r"):
         version = None
-    return _given(request, version)
+    return _given(context, request, version, asked)
 
 
-def _given(request: FhirRequest, version: Version | None) -> FhirResponse:
+def _part(context: Context, request: FhirRequest, type_: str) -> Part:
+    if not request.query:
+        return WHOLE
+    answer.only(context, request, NAMES)
+    asked = part(context, request.query, (type_,))
+    if asked.mode == "count":
+        raise Invalid("_summary=count is for searches")
+    return asked
+
+
+def _given(
+    context: Context, request: FhirRequest, version: Version | None, asked: Part
+) -> FhirResponse:
     if version is None:
         raise NotFound("There is no such resource, or it is out of this token's reach")
     if version.body is None:
@@ -41,7 +56,7 @@ def _given(request: FhirRequest, version: Version | None) -> FhirResponse:
     headers = answer.validators(version)
     if _unchanged(request, version):
         return FhirResponse(304, b"", headers)
-    return FhirResponse(200, version.body, headers)
+    return FhirResponse(200, asked.of(context, version.body), headers)
 
 
 def _unchanged(request: FhirRequest, version: Version) -> bool:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, quote
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, include
+from fhir_server.interactions.part import Part, part
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search import parse
@@ -20,7 +21,6 @@ from resources.outcome import (
     Invalid,
     Issue,
     NotFound,
-    NotSupported,
     UnsupportedMediaType,
     operation_outcome,
 )
@@ -46,6 +46,7 @@ class _Asked:
     used: list[tuple[str, str]]
     warnings: list[Issue]
     plan: Plan
+    part: Part
 
 
 async def search(
@@ -67,10 +68,10 @@ async def _page(context: Context, asked: _Asked) -> FhirResponse:
     found = await services.store.search(replace(asked.plan, limit=limit + 1, after=after))
     shown = found[:limit]
     following = shown[-1] if len(found) > limit else None
-    entries = [_entry(context, match.version, "match") for match in shown]
+    entries = [_entry(context, match.version, "match", asked.part) for match in shown]
     if asked.query.inclusions:
         beside = await include.included(context, [m.version for m in shown], asked.query.inclusions)
-        entries.extend(_entry(context, version, "include") for version in beside)
+        entries.extend(_entry(context, version, "include", asked.part) for version in beside)
     entries.extend(_warned(asked))
     total = await _total(context, asked, after, found, following)
     return FhirResponse(200, bundle.searchset(entries, _links(context, asked, following), total))
@@ -94,7 +95,6 @@ async def _total(
 def _asked(context: Context, request: FhirRequest, type_: str, within: Within | None) -> _Asked:
     query = parse.parse(_local(context, _pairs(request)))
     lenient = answer.lenient(context, request)
-    _refuse_unoffered(query)
     criteria, used, warnings = [], [], []
     for one in query.criteria:
         try:
@@ -111,7 +111,8 @@ def _asked(context: Context, request: FhirRequest, type_: str, within: Within | 
     where = _where(context, type_, criteria, within)
     sort = context.services.planner.sort(type_, query.sort)
     plan = Plan(context.tenant, (Branch(type_, where),), sort)
-    return _Asked(place, query, used + query.controls, warnings, plan)
+    asked = part(context, query.controls, (type_,))
+    return _Asked(place, query, used + query.controls, warnings, plan, asked)
 
 
 def _where(
@@ -143,13 +144,6 @@ def _pairs(request: FhirRequest) -> tuple[tuple[str, str], ...]:
     except ValueError:
         raise Invalid("The form is not UTF-8") from None
     return (*request.query, *form)
-
-
-def _refuse_unoffered(query: parse.Query) -> None:
-    if query.summary not in {None, "false", "count"}:
-        raise NotSupported("_summary is offered with count and false")
-    if query.elements:
-        raise NotSupported("_elements is not offered")
 
 
 def _limit(context: Context, query: parse.Query) -> int:
@@ -185,8 +179,9 @@ def _links(context: Context, asked: _Asked, following: Match | None) -> list[bun
     return links
 
 
-def _entry(context: Context, version: Version, mode: str) -> Entry:
-    return Entry(f"{context.base}/{version.key.reference}", version.body or b"", mode)
+def _entry(context: Context, version: Version, mode: str, asked: Part) -> Entry:
+    body = asked.of(context, version.body or b"")
+    return Entry(f"{context.base}/{version.key.reference}", body, mode)
 
 
 def _warned(asked: _Asked) -> list[Entry]:

@@ -26,6 +26,7 @@ _ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
 
 async def update(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     """Store a new version under the URL's id, or create it there; If-Match makes it version-aware."""
+    answer.only(context, request)
     resource = _resource(context, request, type_)
     if not _ID.match(id_):
         raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
