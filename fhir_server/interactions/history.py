@@ -2,6 +2,8 @@
 
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from fhir_server.context import Context
 from fhir_server.interactions import answer, reach
 from fhir_server.interactions.writing import known_type
@@ -22,8 +24,8 @@ async def history(
     await _may(context, type_, id_)
     asked = _asked(context, request)
     place = "/".join(part for part in (type_, id_, "_history") if part)
-    page = _page(context, asked, place)
-    found = await context.services.store.history(Scope(context.tenant, type_, id_), page)
+    page, since = _page(context, asked, place)
+    found = await _versions(context, Scope(context.tenant, type_, id_), page, since)
     shown, following = found[: page.limit - 1], len(found) == page.limit
     links = [("self", _url(context, place, asked))]
     if following and shown:
@@ -55,7 +57,29 @@ def _asked(context: Context, request: FhirRequest) -> dict[str, str]:
     return asked
 
 
-def _page(context: Context, asked: dict[str, str], place: str) -> Page:
+async def _versions(context: Context, scope: Scope, page: Page, since: int | None) -> list[Version]:
+    """Give a page of versions; with `since`, only those that were current at or after that instant."""
+    store, found = context.services.store, list[Version]()
+    if since is None:
+        return list(await store.history(scope, page))
+    while len(found) < page.limit:
+        more = await store.history(scope, page)
+        for version in more:
+            if version.updated >= since or await _was_current(context, version, since):
+                found.append(version)
+        if len(more) < page.limit:
+            break
+        page = replace(page, before=more[-1].position)
+    return found[: page.limit]
+
+
+async def _was_current(context: Context, version: Version, moment: int) -> bool:
+    """Tell whether an older version was still the current one at a moment."""
+    after = await context.services.store.vread(version.key, version.version_id + 1)
+    return after is None or after.updated > moment
+
+
+def _page(context: Context, asked: dict[str, str], place: str) -> tuple[Page, int | None]:
     services = context.services
     count = asked.get("_count", str(services.policy.page_size))
     if not count.isascii() or not count.isdigit():
@@ -65,20 +89,22 @@ def _page(context: Context, asked: dict[str, str], place: str) -> Page:
     before = None
     if cursor is not None:
         before = services.paging.cursor(cursor, _bound(context, place), services.clock()).place
-    low, high = _times(asked)
-    return Page(limit, before, low, high)
+    since, until, current_since = _times(asked)
+    return Page(limit, before, since, until), current_since
 
 
-def _times(asked: dict[str, str]) -> tuple[int | None, int | None]:
-    """Give the interval of instants from _since, or of the versions current within _at's."""
-    if "_at" in asked:
-        raise NotSupported("_at is not offered; use _since")
-    if "_since" not in asked:
-        return None, None
+def _times(asked: dict[str, str]) -> tuple[int | None, int | None, int | None]:
+    """Give since and until of the versions, and for _at since when they must have been current."""
+    if "_at" in asked and "_since" in asked:
+        raise Invalid("_at and _since are not asked for together")
     try:
-        return datatypes.interval(asked["_since"])[0], None
+        if "_at" in asked:
+            low, high = datatypes.interval(asked["_at"])
+            return None, high + 1, low
+        since = datatypes.interval(asked["_since"])[0] if "_since" in asked else None
     except ValueError:
-        raise Invalid("_since takes an instant", issue="value") from None
+        raise Invalid("_since takes an instant, _at a date or an instant", issue="value") from None
+    return since, None, None
 
 
 def _bound(context: Context, place: str) -> bytes:

@@ -218,3 +218,19 @@ async def test_deleting_the_referenced_is_refused_where_the_setting_says_so(door
     assert (await strict.call("DELETE", "Patient/p1")).status == 409
     assert (await strict.call("DELETE", "Observation/o")).status == 204
     assert (await strict.call("DELETE", "Patient/p1")).status == 204
+
+
+async def test_history_at_a_moment_gives_what_was_current_then(door):
+    seen = []
+    for gender in ("female", "male", "other"):
+        stored = await door.give("PUT", "Patient/p1", patient("p1", gender=gender))
+        seen.append(stored["meta"]["lastUpdated"])
+        await door.give("PUT", "Patient/p2", patient("p2", gender=gender))
+    for version, moment in enumerate(seen, 1):
+        bundle = await door.give("GET", f"Patient/p1/_history?_at={moment}&_count=1")
+        assert [e["resource"]["meta"]["versionId"] for e in bundle["entry"]] == [str(version)]
+    both = await door.give("GET", f"Patient/_history?_at={seen[1]}")
+    found = {(e["resource"]["id"], e["resource"]["meta"]["versionId"]) for e in both["entry"]}
+    assert found == {("p1", "2"), ("p2", "1")}
+    since = await door.give("GET", f"Patient/p1/_history?_since={seen[1]}")
+    assert len(since["entry"]) == 2

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from bodies import patient
 
 WHOLE = {
