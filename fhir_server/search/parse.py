@@ -203,6 +203,8 @@ def _values(name: str, value: str) -> tuple[str, ...]:
 
 def split(value: str, separator: str) -> list[str]:
     r"""Split at a separator that no backslash escapes; the parts keep their escapes."""
+    if "\\" not in value:
+        return value.split(separator)
     parts, start, place = [], 0, 0
     while place < len(value):
         if value[place] == "\\":
