@@ -12,6 +12,7 @@ from resources.outcome import FhirError, NotSupported, information, operation_ou
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 _HANDLINGS = frozenset({"strict", "lenient"})
+RESPOND_ASYNC = "respond-async"
 SECOND = 1_000
 
 
@@ -26,6 +27,11 @@ def preferences(request: FhirRequest) -> dict[str, str]:
         if name in found and found[name] not in allowed:
             raise NotSupported(f"Prefer: {name} takes one of {', '.join(sorted(allowed))}")
     return found
+
+
+def later(request: FhirRequest) -> bool:
+    """Tell whether the caller would rather be answered later (FHIR R4 async.html)."""
+    return "prefer" in request.headers and RESPOND_ASYNC in preferences(request)
 
 
 def lenient(context: Context, request: FhirRequest) -> bool:

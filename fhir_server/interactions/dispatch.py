@@ -1,7 +1,7 @@
 """(method, path) to interaction or operation: the FHIR URL table (FHIR R4 http.html#summary)."""
 
-from fhir_server.context import Context, Route
-from fhir_server.interactions import batch, create, delete, history, read, search, update
+from fhir_server.context import Context, Handler, Route
+from fhir_server.interactions import answer, batch, create, delete, history, read, search, update
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
 
@@ -16,6 +16,8 @@ async def dispatch(context: Context, request: FhirRequest) -> FhirResponse:
         return await _job(context, request, parts)
     if parts and parts[-1].startswith("$"):
         return await _operation(context, request, parts)
+    if answer.later(request) and (defer := _deferring(context, request, parts)):
+        return await defer(context, request)
     match request.method:
         case "GET" | "HEAD":
             return await _get(context, request, parts)
@@ -27,6 +29,22 @@ async def dispatch(context: Context, request: FhirRequest) -> FhirResponse:
             return await _delete(context, request, parts)
         case _:
             raise MethodNotAllowed("This method is not offered here")
+
+
+def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Handler | None:
+    """Give what answers a request later, None where lenient handling has it answered at once.
+
+    Operations that take long start jobs of their own. https://hl7.org/fhir/R4/async.html
+    """
+    if parts == ["metadata"]:
+        return None
+    read = request.method == "GET"
+    searched = request.method == "POST" and (not parts or parts[-1] == "_search")
+    if context.services.defer is not None and (read or searched):
+        return context.services.defer
+    if answer.lenient(context, request):
+        return None
+    raise NotSupported("Prefer: respond-async is offered for reads, searches, batch and transaction")
 
 
 async def _get(  # noqa: PLR0911 - one return a URL form

@@ -1,10 +1,12 @@
 """Interaction search at type and compartment level: https://hl7.org/fhir/R4/http.html#search"""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote
 
+from fhir_server.access import Grant
 from fhir_server.context import Context
 from fhir_server.interactions import answer, include
 from fhir_server.interactions.part import Part, part
@@ -153,8 +155,14 @@ def _limit(context: Context, query: parse.Query) -> int:
 
 def _bound(context: Context, asked: _Asked) -> bytes:
     """Give what a cursor is bound to: tenant, caller's reach and search."""
-    text = repr((context.tenant, asked.place, asked.used, asked.plan))
+    text = repr((context.tenant, asked.place, asked.used, _reach(context.access.grants)))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+@functools.lru_cache(1024)
+def _reach(grants: tuple[Grant, ...]) -> str:
+    """Give a caller's grants as text that is the same in every process."""
+    return repr(sorted((g.type, sorted(g.letters), g.patient or "", g.query) for g in grants))
 
 
 def _after(context: Context, asked: _Asked) -> Cursor | None:

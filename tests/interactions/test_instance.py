@@ -176,6 +176,8 @@ async def test_a_token_of_one_patient_reaches_nothing_of_another(door):
         "Observation/o-p2/_history",
     ):
         assert (await mine.call("GET", url)).status == 404, url
+    assert (await mine.call("GET", "Observation/_history")).status == 403
+    assert (await mine.call("GET", "Observation/o-p1/_history")).status == 200
     assert await mine.ids("Observation") == ["o-p1"]
     assert await mine.ids("Observation?subject=Patient/p2") == []
     assert (await mine.call("PUT", "Patient/p1", patient("p1"))).status == 403
