@@ -4,7 +4,7 @@ from typing import Any
 
 from fhir_server.context import Context, Handler
 from fhir_server.interactions import answer, transaction
-from fhir_server.interactions.entry import Answered, rendered, request_of
+from fhir_server.interactions.entry import Answered, rendered, whole_request
 from fhir_server.message import FhirRequest, FhirResponse
 from resources import bundle, model
 from resources.model import Resource
@@ -43,7 +43,7 @@ def _entries(context: Context, resource: Resource) -> list[dict[str, Any]]:
 async def _each(context: Context, entry: dict[str, Any], index: int, dispatch: Handler) -> Answered:
     """Run one entry of a batch; its failure is its own."""
     try:
-        response = await dispatch(context, request_of(context, entry, index))
+        response = await dispatch(context, whole_request(context, entry, index))
     except FhirError as error:
         response = answer.failed(error)
     return rendered(response)

@@ -1,5 +1,6 @@
 """One entry of a batch or transaction: its request as an edge would give it, its response as Bundle.entry."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,7 +22,7 @@ Answered = tuple[dict[str, Any], bytes, str]
 
 
 def request_of(context: Context, entry: dict[str, Any], index: int) -> FhirRequest:
-    """Give an entry's request as the HTTP edge would; raises Invalid naming the entry."""
+    """Give an entry's request without its body; raises Invalid naming the entry."""
     asked = entry.get("request")
     if not isinstance(asked, dict) or asked.get("method") not in _METHODS:
         raise Invalid(
@@ -32,9 +33,16 @@ def request_of(context: Context, entry: dict[str, Any], index: int) -> FhirReque
         raise Invalid("The entry needs a url", expression=f"Bundle.entry[{index}].request.url")
     path, _, query = url.removeprefix(context.base + "/").removeprefix("/").partition("?")
     headers = {h: str(asked[n]) for n, h in _HEADERS.items() if n in asked}
-    body = serialise(entry["resource"]) if isinstance(entry.get("resource"), dict) else b""
     pairs = tuple(parse_qsl(query, keep_blank_values=True))
-    return FhirRequest(asked["method"], path, pairs, headers, body)
+    return FhirRequest(asked["method"], path, pairs, headers)
+
+
+def whole_request(context: Context, entry: dict[str, Any], index: int) -> FhirRequest:
+    """Give an entry's request as the HTTP edge would, body included; raises Invalid."""
+    request = request_of(context, entry, index)
+    if not isinstance(entry.get("resource"), dict):
+        return request
+    return replace(request, body=serialise(entry["resource"]))
 
 
 def rendered(response: FhirResponse) -> Answered:

@@ -4,6 +4,7 @@ A link stands in reference, uri, url, oid or uuid elements as the whole string, 
 value of href or src. A canonical is left alone, as the specification says.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,14 +33,11 @@ class Links(Struct, frozen=True):
 
     def _within(self, value: dict[str, Any], path: str, service: str) -> None:
         """Walk the members of an object whose elements the definitions know by `path`."""
-        if self.definitions.kind(path.partition(".")[0]) is None:
-            return  # no type of R4: validation says so
-        for element in self.definitions.children(path).values():
-            for name, type_ref in self.definitions.json_names(element).items():
-                if name in value:
-                    below = self.definitions.content(path, element, type_ref)
-                    linked = type_ref.code in _LINKED or (path, name) == ("Reference", "reference")
-                    value[name] = self._replaced(value[name], below, service, linked=linked)
+        known = _members(self.definitions, path)
+        for name, part in value.items():
+            if name in known:
+                below, linked = known[name]
+                value[name] = self._replaced(part, below, service, linked=linked)
 
     def _replaced(self, value: Any, below: str, service: str, *, linked: bool) -> Any:
         if isinstance(value, list):
@@ -58,6 +56,21 @@ class Links(Struct, frozen=True):
         url, hash_, fragment = value.partition("#")
         found = self.targets.get(url) or (service and self.targets.get(service + url))
         return f"{found}{hash_}{fragment}" if found else value
+
+
+@functools.lru_cache(4096)
+def _members(definitions: Definitions, path: str) -> Mapping[str, tuple[str, bool]]:
+    """Give, by JSON name, what a path's members hold and whether a link may stand there."""
+    if definitions.kind(path.partition(".")[0]) is None:
+        return {}  # no type of R4: validation says so
+    return {
+        name: (
+            definitions.content(path, element, type_ref),
+            type_ref.code in _LINKED or (path, name) == ("Reference", "reference"),
+        )
+        for element in definitions.children(path).values()
+        for name, type_ref in definitions.json_names(element).items()
+    }
 
 
 def conditional_references(resource: Any) -> Iterator[tuple[dict[str, Any], str]]:
