@@ -6,13 +6,14 @@ from typing import Any
 
 from ai_observations import registry
 from ai_observations.imaging_input import ImageSource, modalities, study_uid
-from ai_observations.model import ImagingModel
+from ai_observations.model import ImagingModel, NotInstalled, Unsuitable
 from ai_observations.observation import results_bundle
 from ai_observations.process import InferenceProcess
+from ai_observations.registry import ModelState
 from fhir_server.context import Context
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.jobs.job import Job
-from fhir_server.jobs.runner import Progress
+from fhir_server.jobs.kind import Progress
 from fhir_server.message import FhirRequest
 from fhir_server.store.port import instant
 from resources.model import Resource, parse, serialise
@@ -22,34 +23,74 @@ Source = Callable[[str], ImageSource]
 """Gives the images of a tenant."""
 Ours = Callable[[str], Context]
 """Gives our own context in a tenant."""
+_Seen = tuple[tuple[int, int] | None, ...]
 
 
 class InstalledModels:
-    """The models declared here, those whose weights are missing told as such."""
+    """The models declared here, those whose weights are missing told as such.
+
+    Weights are hashed once, and again when their files change; a run verifies them anew.
+    """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._models = registry.discover()
+        self._states: dict[str, tuple[_Seen, ModelState]] = {}
 
     def chosen(self, study: Resource, model_id: str | None) -> str:
-        """Give the id of the model to run; raises NotFound or Unprocessable (see context.Models)."""
-        if model_id is not None:
-            model = registry.find(model_id)
-            registry.locate(model, self._cache)
-            return model.id
-        kinds = modalities(study)
-        fitting = [m for m in self._models.values() if kinds & set(m.accepts.modality)]
-        specific = sorted(fitting, key=lambda m: (len(m.accepts.modality), m.id))
-        for model in specific:
-            if registry.state(model, self._cache).installed:
-                return model.id
-        raise Unprocessable(
-            "No installed model is made for this study's modality", issue="not-found"
-        )
+        """Give the id of the model to run; raises NotFound or Unprocessable (see context.Models).
 
-    def states(self) -> Sequence[registry.ModelState]:
-        """Give each model with whether it can run here."""
-        return [registry.state(model, self._cache) for model in self._models.values()]
+        Without an id it is the installed model that accepts the fewest modalities beside the study's.
+        It may read large files.
+        """
+        kinds = modalities(study)
+        if model_id is not None:
+            return self._asked(model_id, kinds).id
+        fitting = [m for m in self._models.values() if kinds & set(m.accepts.modality)]
+        states = [self._state(m) for m in sorted(fitting, key=_breadth)]
+        for state in states:
+            if state.installed:
+                return state.model_id
+        if states:
+            raise NotInstalled(states[0].reason)
+        raise Unprocessable("No model is made for this study's modality", issue="not-found")
+
+    def states(self) -> Sequence[ModelState]:
+        """Give each model with whether it can run here; it may read large files."""
+        return [self._state(model) for model in self._models.values()]
+
+    def _asked(self, model_id: str, kinds: frozenset[str]) -> ImagingModel:
+        """Give the model of an id, which must be installed and made for one of the modalities, if any."""
+        model = self._models.get(model_id)
+        if model is None:
+            raise NotFound(f"There is no such model; there are {', '.join(self._models)}")
+        state = self._state(model)
+        if not state.installed:
+            raise NotInstalled(state.reason)
+        if kinds and not kinds & set(model.accepts.modality):
+            wanted = " or ".join(model.accepts.modality)
+            raise Unsuitable(f"{model.id} is made for {wanted}, which the study has none of")
+        return model
+
+    def _state(self, model: ImagingModel) -> ModelState:
+        seen = tuple(_stamp(registry.weights_path(w, self._cache)) for w in model.weights)
+        known = self._states.get(model.id)
+        if known is None or known[0] != seen:
+            known = self._states[model.id] = (seen, registry.state(model, self._cache))
+        return known[1]
+
+
+def _breadth(model: ImagingModel) -> tuple[int, str]:
+    return len(model.accepts.modality), model.id
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Give size and time of a file, by which a change of it is noticed."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 class Inference:
@@ -74,11 +115,14 @@ class Inference:
         await progress(90)
         now = instant(context.services.clock())
         bundle = results_bundle(study, result, model, now=now)
-        return {"written": await _written(context, bundle), **_told(model, result.seconds)}
+        await progress.settle()
+        written = await _written(context, bundle)
+        told = {"model": model.name, "seconds": result.seconds, "device": _device(written)}
+        return {"written": written, **told}
 
 
-def _told(model: ImagingModel, seconds: float) -> dict[str, Any]:
-    return {"model": model.name, "seconds": seconds}
+def _device(written: list[list[str]]) -> str | None:
+    return next((reference for type_, reference in written if type_ == "Device"), None)
 
 
 async def _read(context: Context, reference: str) -> Resource:

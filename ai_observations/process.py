@@ -14,6 +14,7 @@ from pathlib import Path
 from ai_observations import worker
 from ai_observations.result import Result
 
+LONGEST_S = 1800.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl(2)
 
 
@@ -22,31 +23,43 @@ class ProcessDied(RuntimeError):
 
 
 class InferenceProcess:
-    """One process of our own that runs models one after another; started when first needed."""
+    """One process of our own that runs models one after another; started when first needed.
 
-    def __init__(self, cache: Path | None = None) -> None:
+    A run that is cancelled, or takes longer than `longest` seconds, is ended with its process.
+    """
+
+    def __init__(self, cache: Path | None = None, *, longest: float = LONGEST_S) -> None:
         self._cache = cache
+        self._longest = longest
         self._pool: ProcessPoolExecutor | None = None
+        self._turn = asyncio.Lock()
 
     async def run(self, model_id: str, instances: list[bytes]) -> Result:
         """Run a model on a series' DICOM files; raises what the model raises, or ProcessDied."""
-        loop = asyncio.get_running_loop()
-        pool = self._running()
-        try:
-            return await loop.run_in_executor(
-                pool, worker.run_model, model_id, instances, self._cache
-            )
-        except BrokenProcessPool:
-            self._pool = None
-            raise ProcessDied("The process that ran the model ended") from None
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._longest):
+                    return await self._result(model_id, instances)
+            except TimeoutError:
+                await self.close()
+                raise ProcessDied(f"The model ran for more than {self._longest:g} s") from None
+            except asyncio.CancelledError:
+                await self.close()
+                raise
+            except BrokenProcessPool:
+                await self.close()
+                raise ProcessDied("The process that ran the model ended") from None
 
-    async def state(self) -> str:
-        """Give "ok": it is started on demand, and anew after it died."""
-        return "ok"
+    async def _result(self, model_id: str, instances: list[bytes]) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._running(), worker.run_model, model_id, instances, self._cache
+        )
 
     def pids(self) -> list[int]:
         """Give the process ids of the running process, none where none was needed yet."""
-        return [] if self._pool is None else list(self._pool._processes)  # noqa: SLF001 - no public way
+        processes = None if self._pool is None else self._pool._processes  # noqa: SLF001 - no public way
+        return list(processes or ())
 
     async def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -62,13 +75,18 @@ class InferenceProcess:
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+                1,
+                multiprocessing.get_context("spawn"),
+                initializer=_end_with_parent,
+                initargs=(os.getpid(),),
             )
         return self._pool
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Have the kernel end this process when the server ends, however that happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the server ended before the kernel was told

@@ -70,11 +70,10 @@ class Ingest:
             if study is None or study.described >= study.changed:
                 return True
             try:
-                await self._tell(tenant, study)
+                await self._settle(tenant, study)
             except (outcome.FhirError, StoreUnavailable) as fault:
                 _log.warning("study not described", tenant=tenant, reason=type(fault).__name__)
                 return False
-            await self._archive.described(tenant, uid, study.changed)
             return True
 
     async def reconcile(self) -> int:
@@ -96,12 +95,22 @@ class Ingest:
             async with self._lock(tenant, uid):
                 study = await self._archive.study(tenant, uid)
                 if study is not None:
-                    await self._tell(tenant, study)
+                    await self._settle(tenant, study)
         return len(uids)
 
     def _lock(self, tenant: str, uid: str) -> asyncio.Lock:
         """Give the lock that keeps a study from being told twice at once; waiting tellings merge into one."""
         return self._locks.setdefault((tenant, uid), asyncio.Lock())
+
+    async def _settle(self, tenant: str, study: StudyContent) -> None:
+        """Tell a study until what was told last is what it is: another process may tell it meanwhile."""
+        while True:
+            await self._tell(tenant, study)
+            await self._archive.described(tenant, study.uid, study.changed)
+            now = await self._archive.study(tenant, study.uid)
+            if now is None or now.changed == study.changed:
+                return
+            study = now
 
     async def _tell(self, tenant: str, study: StudyContent) -> None:
         """Write what a study is now; a race with another writer is run again."""

@@ -32,8 +32,9 @@ from fhir_server.hl7v2.sender import Sender, Senders
 from fhir_server.http import health
 from fhir_server.http.metrics import Metrics
 from fhir_server.interactions import offered
-from fhir_server.jobs import shown
+from fhir_server.jobs import deferred, shown
 from fhir_server.jobs.job import Job
+from fhir_server.jobs.kind import Kind
 from fhir_server.jobs.runner import Runner
 from fhir_server.jobs.status import PLACE, Status
 from fhir_server.joints import (
@@ -52,8 +53,9 @@ from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.store.port import Care, Documents, instant
 from fhir_server.store.sqlite.store import SqliteStore
-from fhir_server.supervision import Child
-from operations import export
+from fhir_server.supervision import Child, Taken, alone
+from operations import export, infer
+from operations.bulk.exporting import Exporting
 from operations.operation import Operation
 from resources import definitions as r4
 from resources.model import serialise
@@ -83,10 +85,14 @@ class Installation:
     visible: VisibleStudies
     models: InstalledModels
     process: InferenceProcess
+    exporting: Exporting
+    deferred: deferred.Deferred
     runner: Runner
     listener: Listener | None
     metrics: Metrics = field(default_factory=Metrics)
     children: list[Child] = field(default_factory=list)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """What is told of the other processes that serve."""
 
     def base(self, tenant: str) -> str:
         """Give the FHIR base URL of a tenant."""
@@ -108,8 +114,13 @@ class Installation:
         """Give each component's state."""
         checks: dict[str, health.Check] = {"store": self._store, "archive": self._archive}
         states = {name: await check() for name, check in checks.items()}
-        states |= {child.name: await child.state() for child in self.children}
+        states |= self.elsewhere
+        states |= await self.own_health()
         return states if self.listener else {**states, "mllp": "off"}
+
+    async def own_health(self) -> dict[str, str]:
+        """Give the state of each child of this process."""
+        return {child.name: await child.state() for child in self.children}
 
     async def _store(self) -> str:
         await asyncio.wait_for(self.services.store.position(), 2)
@@ -139,16 +150,19 @@ def now() -> int:
 
 @asynccontextmanager
 async def installation(
-    settings: Settings, public_url: str, *, serving: bool = False
+    settings: Settings, public_url: str, *, serving: bool = False, leading: bool = True
 ) -> AsyncIterator[Installation]:
     """Build and open everything for the settings; closes it at the end, children first.
 
-    `serving` also builds the children that only a server has; one process a data folder serves.
+    `serving` also builds the children that only a server has; one process a data folder serves. Of
+    several processes that answer together only the `leading` one has them.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     definitions = r4.load()
     parameters = SearchParameters(definitions)
     async with AsyncExitStack() as stack:
+        if serving and leading:
+            _be_alone(stack, settings.data)
         store = _store(settings, parameters)
         await store.open()
         stack.push_async_callback(store.close)
@@ -160,11 +174,18 @@ async def installation(
             settings, public_url.rstrip("/"), (definitions, parameters), store, archive
         )
         stack.push_async_callback(house.process.close)
-        if serving:
+        if serving and leading:
             house.children.extend(_children(house, store))
+        for child in house.children:
+            stack.push_async_callback(child.stop)
         yield house
-        for child in reversed(house.children):
-            await child.stop()
+
+
+def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
+    try:
+        stack.enter_context(alone(folder))
+    except Taken:
+        raise SettingsError(f"data: another server serves {folder} already") from None
 
 
 def _store(settings: Settings, parameters: SearchParameters) -> SqliteStore:
@@ -214,18 +235,20 @@ async def _house(
         public_url,
         Ports(patients=PatientPicker(context_for), has_tenant=has_tenant, clock=now),
     )
-    exporting = export.Export(settings.data / "exports", ours)
+    exporting = Exporting(settings.data / "exports", ours)
     inference = Inference(process, lambda tenant: ArchiveSource(archive, tenant), ours)
-    work = {"infer": inference.work, export.KIND: exporting.work}
-    runner = Runner(store, work, told, now, name="serve", parallel=2)
-    status = Status(
-        {"infer": shown.given, export.KIND: exporting.manifest},
-        {export.KIND: exporting.file},
-        runner.wake,
-    )
+    later = deferred.Deferred(settings.data / "requests", store, context_for)
+    kinds = {
+        infer.KIND: Kind(inference.work, shown.given),
+        export.KIND: exporting.kind(),
+        deferred.KIND: later.kind(),
+    }
+    runner = Runner(store, kinds, told, now, name="serve")
+    status = Status(kinds, shown.show, runner.wake)
     directory = Directory(ours)
     issuers = Issuers(system=identifier_system, zone=zone_of(settings.default_zone))
     services = await _services(settings, meaning, store, (status, installed, runner.wake))
+    services = replace(services, defer=later.defer)
     house = Installation(
         settings=settings,
         public_url=public_url,
@@ -245,6 +268,8 @@ async def _house(
         visible=VisibleStudies(context_for),
         models=installed,
         process=process,
+        exporting=exporting,
+        deferred=later,
         runner=runner,
         listener=_listener(settings, store, ours),
     )
@@ -267,6 +292,8 @@ def _children(house: Installation, store: SqliteStore) -> list[Child]:
     async def sweep() -> None:
         while True:
             await store.sweep()
+            await house.exporting.sweep()
+            await house.deferred.sweep()
             await asyncio.sleep(_SWEEP_S)
 
     children = [

@@ -1,5 +1,6 @@
 """The ASGI application of an installation: every door on one port."""
 
+import re
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
@@ -13,25 +14,35 @@ from fhir_server import tenancy
 from fhir_server.access import Access, everything
 from fhir_server.app import Installation
 from fhir_server.http import health
-from fhir_server.http.fhir import EXPOSED, FhirDoor
+from fhir_server.http.fhir import EXPOSED, FhirDoor, Ports
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
 from fhir_server.pages import routes as page_routes
 from smart_auth import routes as auth_routes
 
+_ANY = re.compile(r".+")
+_LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 _TENANTS = ("", "/t/{tenant}")
 _FHIR = ("/fhir", "/fhir/{path:path}")
 
 
 def application(house: Installation) -> ASGIApp:
-    """Give the ASGI application of an installation."""
+    """Give the ASGI application of an installation.
+
+    Apps of any origin may call it with a token. Where no token is needed only pages of this machine may,
+    or any page that someone opens could read the store.
+    """
+    origins = _LOOPBACK if house.settings.auth == "open" else _ANY
     door = FhirDoor(
         house.services,
-        house.authorizer,
-        house.has_tenant,
-        house.base,
-        metrics=house.metrics,
-        max_body=house.settings.max_body_bytes,
+        Ports(
+            authorizer=house.authorizer,
+            tenants=house.has_tenant,
+            base=house.base,
+            metrics=house.metrics,
+            max_body=house.settings.max_body_bytes,
+            origins=origins,
+        ),
     )
     routes: list[BaseRoute] = [
         *health.routes(house.health, house.metrics),
@@ -42,7 +53,7 @@ def application(house: Installation) -> ASGIApp:
     ]
     cors = Middleware(
         CORSMiddleware,
-        allow_origins=["*"],
+        allow_origin_regex=origins.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=EXPOSED,

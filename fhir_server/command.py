@@ -1,8 +1,9 @@
 """The declaration of a command of `hounsfield`: its name, its words, and what it does."""
 
+import contextlib
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -106,7 +107,6 @@ def within(
     import asyncio  # noqa: PLC0415 - a quarter of the time that --help may take
 
     from fhir_server import app  # noqa: PLC0415 - heavy, only when a command opens a store
-    from fhir_server.store.port import SchemaTooNew, StoreUnavailable  # noqa: PLC0415 - as above
 
     async def done() -> T:
         async with app.installation(settings, "http://localhost") as house:
@@ -116,9 +116,23 @@ def within(
                 )
             return await work(house)
 
-    try:
+    with opening():
         return asyncio.run(done())
+
+
+@contextlib.contextmanager
+def opening() -> Iterator[None]:
+    """Turn what keeps a data folder from being opened into a SettingsError that says it."""
+    from dicomweb_bridge.archive.index import (  # noqa: PLC0415 - heavy, only when a command opens a store
+        IndexTooNew,
+    )
+    from fhir_server.store.port import SchemaTooNew, StoreUnavailable  # noqa: PLC0415 - as above
+
+    try:
+        yield
     except SchemaTooNew:
         raise SettingsError("store: a newer version of hounsfield has written it") from None
+    except IndexTooNew:
+        raise SettingsError("archive: a newer version of hounsfield has written it") from None
     except StoreUnavailable as fault:
         raise SettingsError(f"store: {fault}") from None

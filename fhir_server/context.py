@@ -80,6 +80,7 @@ class Services:
     new_id: Callable[[], str]
     policy: Policy = field(default_factory=Policy)
     operations: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
+    defer: Handler | None = None
     capabilities: Callable[[str], bytes] = lambda _: b"{}"
     models: Models | None = None
     wake: Callable[[], None] = lambda: None

@@ -6,8 +6,10 @@ The composition root hands them over, so that no feature knows another.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta, timezone, tzinfo
-from urllib.parse import parse_qsl
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from dicomweb_bridge import rendered
 from dicomweb_bridge.archive.port import Archive, Where
@@ -23,8 +25,10 @@ from fhir_server.search.expression import And, Branch, Expression, Plan
 from fhir_server.search.parse import Simple
 from fhir_server.store.port import Documents, Store
 from resources.model import Resource, parse, serialise
-from resources.outcome import NotAcceptable, NotFound
+from resources.outcome import FhirError, NotAcceptable, NotFound
 from smart_auth.launch import PatientChoice
+
+log = structlog.get_logger()
 
 ContextFor = Callable[[str, Access], Context]
 Ours = Callable[[str], Context]
@@ -68,7 +72,7 @@ class VisibleStudies:
         """Give the Study Instance UIDs, of one study or of any; None for all of them."""
         context = self._context_for(tenant, access)
         planner = context.services.planner
-        if study_uid is None and access.unlimited(_STUDY, letter):
+        if access.unlimited(_STUDY, letter):
             return None
         parts: list[Expression] = [planner.allowed(_STUDY, access, letter)]
         if study_uid is not None:
@@ -98,7 +102,7 @@ class PatientPicker:
         context = self._context_for(tenant, access)
         found: dict[str, PatientChoice] = {}
         for query in _queries(text):
-            pairs = tuple(parse_qsl(f"_count={_PAGE}")) + query
+            pairs = (("_count", str(_PAGE)), *query)
             bundle = parse((await dispatch(context, FhirRequest("GET", "Patient", pairs))).body)
             for entry in bundle.get("entry", []):
                 resource = entry["resource"]
@@ -123,7 +127,7 @@ def _queries(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
 
 def _choice(patient: Resource) -> PatientChoice:
     """Give a patient as a picker shows one: name and birth date."""
-    name = next(iter(patient.get("name", [])), {})
+    name: dict[str, Any] = next(iter(patient.get("name", [])), {})
     words = [*name.get("given", []), name.get("family", "")]
     label = name.get("text") or " ".join(word for word in words if word) or "(no name)"
     return PatientChoice(
@@ -165,14 +169,12 @@ class SeriesPicture:
         found = await self._archive.instances(tenant, Where(study_uid, series_uid))
         if not found:
             return None
-        file = await self._archive.open_file(tenant, found[len(found) // 2])
         view = rendered.View(viewport=(side, side))
         try:
-            return await asyncio.to_thread(rendered.picture, file, 1, view, "image/png")
+            with await self._archive.open_file(tenant, found[len(found) // 2]) as file:
+                return await asyncio.to_thread(rendered.picture, file, 1, view, "image/png")
         except (NotFound, NotAcceptable):
             return None
-        finally:
-            file.close()
 
 
 class Follower:
@@ -190,6 +192,13 @@ class Follower:
         position = int(found.value) if found else 0
         async for version in self._store.changes(position):
             if version.key.type in _FOLLOWED and version.body is not None:
-                await self._ingest.follow(version.key.tenant, parse(version.body))
+                await self._told(version.key.tenant, parse(version.body))
                 kept = str(version.position).encode()
                 await self._documents.put(tenancy.DEFAULT, _FEEDS, "dicomweb", kept)
+
+    async def _told(self, tenant: str, resource: Resource) -> None:
+        """Let the studies know; where their telling is refused, later resources do not wait for it."""
+        try:
+            await self._ingest.follow(tenant, resource)
+        except FhirError as refused:
+            log.warning("study not linked", tenant=tenant, reason=type(refused).__name__)

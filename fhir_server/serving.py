@@ -1,19 +1,33 @@
-"""Serving: a bound socket, uvicorn on uvloop, the ready line, a drained end."""
+"""Serving in one process: uvicorn on uvloop over a socket that is bound already, a drained end."""
 
 import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
 import uvicorn
 import uvloop
 
-from fhir_server import app, asgi, logs
-from fhir_server.settings import Settings, SettingsError
+from fhir_server import app, asgi
+from fhir_server.app import Installation
+from fhir_server.settings import Settings
 
-_DRAIN = 15
-_BACKLOG = 2048
+DRAIN_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process serves: its socket, the address that clients know, whether it runs the children."""
+
+    listening: socket.socket
+    public_url: str
+    leads: bool = True
+
+
+Serving = Callable[[Installation], Awaitable[None]]
+"""Is told once requests are answered and the children were started."""
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -39,43 +53,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings) -> int:
-    """Serve until a signal; prints `ready URL` on one line once requests are answered."""
-    logs.configure(settings.log_level)
-    listening = bind(settings.host, settings.port)
-    public_url = settings.public_url or _address(settings, listening)
-    port: int = listening.getsockname()[1]
-    async with app.installation(settings, public_url, serving=True) as house:
+async def serve(settings: Settings, place: Place, serving: Serving) -> int:
+    """Serve until SIGTERM (or SIGINT, where the process leads alone), drain, and give 0."""
+    async with app.installation(
+        settings, place.public_url, serving=True, leading=place.leads
+    ) as house:
         server = _Server(_config(settings, asgi.application(house)))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, server.handle_exit, name, None)
-        told = asyncio.create_task(_tell(server, house, public_url, port))
+        told = asyncio.create_task(_tell(server, house, place, serving))
         try:
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=[place.listening])
         finally:
             told.cancel()
+            await asyncio.wait({told})
     return 0
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Bind the listening socket; raises SettingsError where the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-    except OSError as fault:
-        made.close()
-        raise SettingsError(f"{host}:{port} cannot be listened on: {fault.strerror}") from None
-    made.listen(_BACKLOG)
-    made.settimeout(0)
-    return made
-
-
-def _address(settings: Settings, listening: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://{host}:{listening.getsockname()[1]}"
 
 
 def _config(settings: Settings, application: object) -> uvicorn.Config:
@@ -90,12 +82,13 @@ def _config(settings: Settings, application: object) -> uvicorn.Config:
         forwarded_allow_ips=list(settings.trusted_proxies) or None,
         ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
         ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
-        timeout_graceful_shutdown=_DRAIN,
+        timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
     )
 
 
-async def _tell(server: _Server, house: app.Installation, public_url: str, port: int) -> None:
+async def _tell(server: _Server, house: Installation, place: Place, serving: Serving) -> None:
     await server.listening.wait()
-    await house.start(port)
-    print(f"ready {public_url}/fhir", flush=True)  # noqa: T201 - the contract's line
+    if place.leads:
+        await house.start(place.listening.getsockname()[1])
+    await serving(house)

@@ -1,15 +1,16 @@
 """ImagingStudy/$infer: start an imaging model on a study, as a durable job (FHIR R4 async.html).
 
 The caller must reach the study and may create Tasks. The answer is 202 with the place of the job's
-status and its Task.
+status and its Task, whether or not Prefer asks for it: there is no synchronous form.
 """
 
+import asyncio
 from typing import Any
 
 from fhir_server.context import Context
 from fhir_server.interactions import reach
 from fhir_server.jobs import job as jobs
-from fhir_server.jobs import shown, status
+from fhir_server.jobs import shown
 from fhir_server.jobs.job import Job
 from fhir_server.message import FhirResponse
 from fhir_server.store.port import Key
@@ -44,7 +45,7 @@ async def infer(context: Context, study: Key, *, model: str | None = None) -> Fh
     if services.models is None:
         raise NotSupported("This server runs no imaging models")
     resource = parse(version.body)
-    chosen = services.models.chosen(resource, model)
+    chosen = await asyncio.to_thread(services.models.chosen, resource, model)
     job = Job(
         id=services.new_id(),
         tenant=context.tenant,
@@ -53,12 +54,9 @@ async def infer(context: Context, study: Key, *, model: str | None = None) -> Fh
         owner=jobs.owner(context.access),
         request=f"{context.base}/{study.reference}/$infer",
         created=services.clock(),
+        requester=context.access.fhir_user,
     )
-    await jobs.enqueue(services.documents, job)
-    task = await shown.show(context, job)
-    services.wake()
-    accepted = status.accepted(context, job)
-    return FhirResponse(accepted.status, task, accepted.headers)
+    return await shown.start(context, job)
 
 
 def _input(study: Key, resource: Resource, model: str) -> dict[str, Any]:

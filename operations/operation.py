@@ -1,5 +1,6 @@
 """The declaration of a $operation and the binding of its parameters (FHIR R4 operations.html)."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from resources.outcome import Invalid, NotSupported
 
 _RENDERING = frozenset({"_format", "_pretty"})
 _BOOLEANS = {"true": True, "false": False}
+_INTEGER = re.compile(r"-?\d{1,10}", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
+CANONICAL_BASE = "https://hounsfield.example/fhir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Operation:
     @property
     def canonical(self) -> str:
         """Give the canonical URL of the operation's definition."""
-        return f"https://hounsfield.example/fhir/OperationDefinition/{self.code}"
+        return f"{CANONICAL_BASE}/OperationDefinition/{self.code}"
 
     def route(self) -> Route:
         """Give the operation as dispatch sees it."""
@@ -77,7 +82,8 @@ class Operation:
         inputs = {p.name: p for p in self.parameters if isinstance(p, In)}
         unknown = sorted(raw.keys() - inputs.keys())
         if unknown and not answer.lenient(context, request):
-            raise NotSupported(f"${self.code} takes no parameter {unknown[0]}")
+            named = unknown[0] if _NAME.fullmatch(unknown[0]) else "of this name"
+            raise NotSupported(f"${self.code} takes no parameter {named}")
         return {
             name.lstrip("_"): _typed(parameter, raw[name])
             for name, parameter in inputs.items()
@@ -127,7 +133,7 @@ def _place(context: Context, request: FhirRequest) -> Key | str | None:
 
 
 def _given(request: FhirRequest) -> Mapping[str, list[Any]]:
-    """Collect parameters from the query and, for POST, from the Parameters resource of the body."""
+    """Collect parameters: text of the query, and (name, value) of the Parameters resource of a POST."""
     found: dict[str, list[Any]] = {}
     for name, value in request.query:
         if name not in _RENDERING:
@@ -137,18 +143,24 @@ def _given(request: FhirRequest) -> Mapping[str, list[Any]]:
     body = parse(request.body)
     if body["resourceType"] != "Parameters":
         raise Invalid("An operation takes a Parameters resource")
-    for element in body.get("parameter", []):
+    elements = body.get("parameter", [])
+    if not isinstance(elements, list):
+        raise Invalid("Parameters.parameter is a list", expression="Parameters.parameter")
+    for element in elements:
         if not isinstance(element, dict) or not isinstance(element.get("name"), str):
             raise Invalid("Each parameter has a name", expression="Parameters.parameter")
         found.setdefault(element["name"], []).append(_value(element))
     return found
 
 
-def _value(element: Mapping[str, Any]) -> Any:
-    if "resource" in element:
-        return element["resource"]
-    values = [value for name, value in element.items() if name.startswith("value")]
-    if len(values) != 1:
+def _value(element: Mapping[str, Any]) -> tuple[str, Any]:
+    """Give the one value of a parameter with the name that it stands under: value[x] or resource."""
+    values = [
+        (name, value)
+        for name, value in element.items()
+        if name == "resource" or name.startswith("value")
+    ]
+    if len(values) != 1 or "part" in element:
         raise Invalid(
             "Each parameter has one value or a resource", expression="Parameters.parameter"
         )
@@ -162,23 +174,47 @@ def _typed(parameter: In, values: list[Any]) -> Any:
     return typed[0] if parameter.max == 1 else typed
 
 
-def _one(parameter: In, value: Any) -> Any:
+def _one(parameter: In, given: str | tuple[str, Any]) -> Any:
     """Read one value by its FHIR type; raises Invalid."""
-    if parameter.type == "boolean" and isinstance(value, str):
-        value = _BOOLEANS.get(value)
-    if parameter.type in {"integer", "positiveInt"} and isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() else None
-    if parameter.type == "Reference" and isinstance(value, str):
-        value = {"reference": value}
-    if value is None or not isinstance(value, _PYTHON.get(parameter.type, (str,))):
-        raise Invalid(f"{parameter.name} is of type {parameter.type}", issue="value")
+    type_ = parameter.type
+    if isinstance(given, str):
+        value = _of_text(type_, given)
+    else:
+        stands, value = given
+        wanted = "resource" if type_ == "Resource" else f"value{type_[0].upper()}{type_[1:]}"
+        if stands != wanted:
+            raise Invalid(f"{parameter.name} is given as {wanted}", issue="value")
+    if not _fits(type_, value):
+        raise Invalid(f"{parameter.name} is of type {type_}", issue="value")
     return value
 
 
-_PYTHON: dict[str, tuple[type, ...]] = {
-    "boolean": (bool,),
-    "integer": (int,),
-    "positiveInt": (int,),
-    "Reference": (dict,),
-    "Resource": (dict,),
-}
+def _of_text(type_: str, text: str) -> Any:
+    """Read the text of a query by FHIR type; None where it is none."""
+    match type_:
+        case "boolean":
+            return _BOOLEANS.get(text)
+        case "integer" | "positiveInt":
+            return int(text) if _INTEGER.fullmatch(text) else None
+        case "Reference":
+            return {"reference": text}
+        case "instant":  # its plus sign arrives as a space where a client did not escape it
+            return text.replace(" ", "+")
+        case _:
+            return text
+
+
+def _fits(type_: str, value: Any) -> bool:
+    match type_:
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer" | "positiveInt":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            least = 1 if type_ == "positiveInt" else -(2**31)
+            return whole and least <= value < 2**31
+        case "Reference" | "Resource":
+            return isinstance(value, dict)
+        case "instant":
+            return isinstance(value, str) and bool(_INSTANT.fullmatch(value))
+        case _:
+            return isinstance(value, str) and bool(value.strip())

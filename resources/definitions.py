@@ -135,9 +135,9 @@ class Definitions:
         return held.kind if held else None
 
     def base(self, type_name: str) -> str | None:
-        """Give the type that a type specialises, None for a root or an unknown type."""
+        """Give the type that a type or nested path specialises, None for a root or an unknown type."""
         held = self._structures.get(type_name)
-        return held.base if held else None
+        return held.base if held else self._nested.get(type_name)
 
     def type_names(self) -> tuple[str, ...]:
         """Give every type name, abstract ones included, sorted."""

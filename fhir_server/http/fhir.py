@@ -2,24 +2,26 @@
 
 import asyncio
 import functools
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 import structlog
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from fhir_server.access import Access, Authorizer
 from fhir_server.context import Context, Services
-from fhir_server.http import negotiation
+from fhir_server.http import content, negotiation, rendering
 from fhir_server.http.metrics import Metrics
 from fhir_server.interactions import answer
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import StoreUnavailable
-from resources.outcome import FhirError, Invalid, NotFound, TooLarge, Unauthorised, Unavailable
+from resources.outcome import FhirError, Invalid, NotFound, Unauthorised, Unavailable
 
 log = structlog.get_logger()
 
@@ -28,35 +30,32 @@ _MAX_ID = 64
 _PIECE = 1 << 18
 _NOBODY = Access("nobody")
 EXPOSED = ("ETag", "Last-Modified", "Location", "Content-Location", "X-Request-Id", "X-Progress")
-_CORS = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
-)
+_PACKED = ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
+_VARIES = (b"vary", b"accept")
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
 
 Tenants = Callable[[str], Awaitable[bool]]
 Bases = Callable[[str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the door is given: whose tokens, which tenants, their bases, limits in bytes, origins of apps."""
+
+    authorizer: Authorizer
+    tenants: Tenants
+    base: Bases
+    metrics: Metrics
+    max_body: int
+    origins: re.Pattern[str]
+
+
 class FhirDoor:
     """An ASGI application for the FHIR base of every tenant; the route gives `tenant` and `path`."""
 
-    def __init__(
-        self,
-        services: Services,
-        authorizer: Authorizer,
-        tenants: Tenants,
-        base: Bases,
-        *,
-        metrics: Metrics,
-        max_body: int,
-    ) -> None:
+    def __init__(self, services: Services, ports: Ports) -> None:
         self._services = services
-        self._authorizer = authorizer
-        self._tenants = tenants
-        self._base = base
-        self._metrics = metrics
-        self._max_body = max_body
+        self._ports = ports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure becomes an OperationOutcome."""
@@ -66,12 +65,26 @@ class FhirDoor:
         }
         request_id = _request_id(headers.get("x-request-id"))
         response = await self._answered(scope, receive, headers, request_id)
-        frame = [(b"x-request-id", request_id.encode())]
+        frame = [(b"x-request-id", request_id.encode()), _VARIES]
         if "origin" in headers:
-            frame += _CORS
+            frame += self._cors(headers["origin"])
+        if len(response.body) >= content.WORTH and content.wants_gzip(headers):
+            frame += _PACKED
+            response = replace(response, body=await content.packed(response.body))
         await _send(send, response, frame, without_body=scope["method"] == "HEAD")
         seconds = time.perf_counter() - begun
-        self._metrics.answered("fhir", scope["method"], response.status, seconds)
+        self._ports.metrics.answered("fhir", scope["method"], response.status, seconds)
+
+    def _cors(self, origin: str) -> list[tuple[bytes, bytes]]:
+        """Give what lets an app of another origin read the answer, where that origin may."""
+        if not self._ports.origins.fullmatch(origin):
+            return []
+        exposed = ", ".join(EXPOSED).encode()
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", exposed),
+            (b"vary", b"origin"),
+        ]
 
     async def _answered(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
@@ -79,17 +92,20 @@ class FhirDoor:
         try:
             return await self._response(scope, receive, headers, request_id)
         except Unauthorised as refused:
-            told = answer.failed(refused)
-            return FhirResponse(told.status, told.body, {"WWW-Authenticate": 'Bearer realm="fhir"'})
+            failed = answer.failed(refused)
+            challenge = {"WWW-Authenticate": 'Bearer realm="fhir"'}
+            failed = FhirResponse(failed.status, failed.body, challenge)
         except FhirError as error:
-            return answer.failed(error)
+            failed = answer.failed(error)
         except StoreUnavailable:
-            return answer.failed(Unavailable("The store is closing or cannot be reached"))
+            failed = answer.failed(Unavailable("The store is closing or cannot be reached"))
         except Exception as fault:  # the HTTP edge: a fault is an outcome, never a trace
             log.exception("fault", request_id=request_id, kind=type(fault).__name__)
-            return answer.failed(
+            failed = answer.failed(
                 FhirError(f"A fault of the server; its log has it as {request_id}")
             )
+        form = negotiation.asked_for_error(scope["query_string"], headers)
+        return await rendering.told(failed, form)
 
     async def _response(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
@@ -97,17 +113,15 @@ class FhirDoor:
         tenant = scope["path_params"].get("tenant", "default")
         access = _NOBODY
         if scope["path_params"].get("path") != "metadata":
-            access = await self._authorizer.access(tenant, headers)
-        if not await self._tenants(tenant):
+            access = await self._ports.authorizer.access(tenant, headers)
+        if not await self._ports.tenants(tenant):
             raise NotFound("There is no such tenant")
         request = await self._request(scope, receive, headers)
-        negotiation.refuse_unwanted(request.path, request.query, headers)
-        context = Context(tenant, access, self._base(tenant), self._services, request_id)
-        response = await dispatch(context, request)
-        if response.body and negotiation.pretty(request.query):
-            body = negotiation.indented(response.body)
-            return FhirResponse(response.status, body, response.headers, response.media_type)
-        return response
+        form = negotiation.asked(request.path, request.query, headers)
+        if request.body:
+            form = negotiation.asked_by_form(request.path, request.body, form)
+        context = Context(tenant, access, self._ports.base(tenant), self._services, request_id)
+        return await rendering.rendered(await dispatch(context, request), form)
 
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str]
@@ -123,28 +137,11 @@ class FhirDoor:
             raise Invalid("The query is not percent-encoded UTF-8") from None
         body = b""
         if scope["method"] in _WRITES:
-            body = await self._body(receive, headers)
-            if body:
-                negotiation.refuse_unreadable(headers, path)
+            body = await content.read(receive, headers, self._ports.max_body)
+            if body and negotiation.brings_xml(scope["method"], path, headers):
+                body = await rendering.read_xml(body)
+                headers = {**headers, "content-type": negotiation.JSON}
         return FhirRequest(scope["method"], path, query, headers, body)
-
-    async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
-        """Read the body up to the limit; raises TooLarge."""
-        length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._max_body:
-            raise TooLarge(f"A body may have {self._max_body} bytes")
-        parts, size, more = [], 0, True
-        while more:
-            message: Message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Invalid("The request ended before its body did", issue="incomplete")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body:
-                raise TooLarge(f"A body may have {self._max_body} bytes")
-            parts.append(part)
-            more = message.get("more_body", False)
-        return b"".join(parts)
 
 
 def _request_id(given: str | None) -> str:

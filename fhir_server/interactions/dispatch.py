@@ -2,6 +2,7 @@
 
 from fhir_server.context import Context, Handler, Route
 from fhir_server.interactions import answer, batch, create, delete, history, read, search, update
+from fhir_server.interactions.query import Place, Within
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
 
@@ -44,7 +45,9 @@ def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Hand
         return context.services.defer
     if answer.lenient(context, request):
         return None
-    raise NotSupported("Prefer: respond-async is offered for reads, searches, batch and transaction")
+    raise NotSupported(
+        "Prefer: respond-async is offered for reads, searches, batch and transaction"
+    )
 
 
 async def _get(  # noqa: PLR0911 - one return a URL form
@@ -56,16 +59,18 @@ async def _get(  # noqa: PLR0911 - one return a URL form
         case ["metadata"]:
             return _capabilities(context, request)
         case [type_]:
-            return await search.search(context, request, type_)
+            return await search.search(context, request, Place(type_))
         case [type_, id_]:
             return await _read(context, request, type_, id_)
         case [type_, id_, "_history", version_id]:
             return await read.vread(context, request, type_, id_, version_id)
         case [compartment, id_, type_]:
-            within = search.Within(compartment, id_)
-            return await search.search(context, request, type_, within)
+            place = Place(None if type_ == "*" else type_, Within(compartment, id_))
+            return await search.search(context, request, place)
+        case []:
+            return await search.search(context, request, Place())
         case _:
-            return _nowhere(parts)
+            raise NotFound("Nothing has this URL")
 
 
 async def _read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
@@ -74,20 +79,16 @@ async def _read(context: Context, request: FhirRequest, type_: str, id_: str) ->
     return await read.read(context, request, type_, id_)
 
 
-def _nowhere(parts: list[str]) -> FhirResponse:
-    if not parts:
-        raise NotSupported("Search over all types is not offered")
-    raise NotFound("Nothing has this URL")
-
-
 async def _post(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
     match parts:
         case []:
             return await batch.batch(context, request, dispatch)
+        case ["_search"]:
+            return await search.search(context, request, Place())
         case [type_]:
             return await create.create(context, request, type_)
         case [type_, "_search"]:
-            return await search.search(context, request, type_)
+            return await search.search(context, request, Place(type_))
         case _:
             raise MethodNotAllowed("POST is not offered here")
 

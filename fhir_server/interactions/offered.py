@@ -12,7 +12,7 @@ TYPE_INTERACTIONS = (
     "create",
     "search-type",
 )
-SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
+SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
 CONDITIONALS: Mapping[str, bool | str] = {
     "conditionalCreate": True,

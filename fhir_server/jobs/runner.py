@@ -1,183 +1,228 @@
-"""Runs queued jobs: claim by lease, heartbeat, retry, cancel; at least once, so work is idempotent."""
+"""Runs queued jobs: claim, heartbeat, retry, cancel; at least once, so work is idempotent."""
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import structlog
+from msgspec.structs import replace
 
 from fhir_server.jobs import job as jobs
-from fhir_server.jobs.job import ENDED, QUEUE, QUEUE_TENANT, Job, Queued
-from fhir_server.store.port import Document, Documents
+from fhir_server.jobs.job import ENDED, Job
+from fhir_server.jobs.kind import Cancelled, Kind
+from fhir_server.jobs.queue import Held, Queue
+from fhir_server.store.port import Documents, StoreUnavailable
 from resources.outcome import FhirError
 
 log = structlog.get_logger()
 
-LEASE = 15_000
 ATTEMPTS = 3
-_POLL = 0.5
+_POLL_S = 0.5
+_BEAT_S = 1.0
+_BEATS_A_WORD = 5
+_BACKOFF = 500
+_PASSING = frozenset({409, 412, 500, 503})
 
-
-class Cancelled(Exception):
-    """The job was cancelled while it ran."""
-
-
-class Progress(Protocol):
-    """Tells how far a job is (0 to 100); raises Cancelled where it was cancelled meanwhile."""
-
-    async def __call__(self, percent: int) -> None:
-        """Keep the progress."""
-
-
-Work = Callable[[Job, Progress], Awaitable[dict[str, Any]]]
-"""Does a job and gives its output; may run again after a crash, so it must not double what it wrote."""
-Told = Callable[[Job], Awaitable[None]]
+Told = Callable[[Job], Awaitable[object]]
 """Shows a job's new state, as a Task."""
 
 
 class Runner:
-    """Claims and runs jobs of the kinds it has work for, `parallel` at a time."""
+    """Claims and runs jobs of the kinds it is given, of each kind as many at once as the kind says."""
 
     def __init__(
         self,
         documents: Documents,
-        work: Mapping[str, Work],
+        kinds: Mapping[str, Kind],
         told: Told,
         clock: Callable[[], int],
         *,
         name: str,
-        parallel: int = 1,
     ) -> None:
         self._documents = documents
-        self._work = work
+        self._queue = Queue(documents, clock, name)
+        self._kinds = kinds
         self._told = told
         self._clock = clock
-        self._name = name
-        self._free = asyncio.Semaphore(parallel)
         self._woken = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
 
     def wake(self) -> None:
-        """Look at the queue now: a job was just put there."""
+        """Look at the queue now: something changed there."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Run jobs until cancelled; what this worker held before it died is free at once."""
-        await self._release()
+        """Run jobs until cancelled; what a worker of this name held before it died is free at once."""
+        await self._queue.free()
         try:
             while True:
-                await self._free.acquire()
-                claimed = await self._claim()
-                if claimed is None:
-                    self._free.release()
+                self._woken.clear()
+                held = await self._queue.claim(self._free())
+                if held is None:
                     await self._idle()
-                    continue
-                task = asyncio.create_task(self._do(*claimed))
-                self._running.add(task)
-                task.add_done_callback(self._finished)
+                else:
+                    task = asyncio.create_task(self._do(held))
+                    self._running[task] = held.place.kind
+                    task.add_done_callback(self._finished)
         finally:
-            for task in self._running:
+            running = list(self._running)
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
 
-    async def _release(self) -> None:
-        for document in await self._documents.list(QUEUE_TENANT, QUEUE):
-            place = msgspec.json.decode(document.value, type=Queued)
-            if place.worker == self._name and place.held_until:
-                free = msgspec.json.encode(msgspec.structs.replace(place, held_until=0))
-                await self._documents.put(
-                    QUEUE_TENANT, QUEUE, document.key, free, revision=document.revision
-                )
+    def _free(self) -> list[str]:
+        """Give the kinds of which another job may run."""
+        busy = Counter(self._running.values())
+        return [name for name, kind in self._kinds.items() if busy[name] < kind.parallel]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._free.release()
+        del self._running[task]
         self._woken.set()
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:  # e.g. the store went away; its lease ends, and it is tried again
+            log.warning("job left", fault=type(fault).__name__)
 
     async def _idle(self) -> None:
-        self._woken.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), _POLL)
+            await asyncio.wait_for(self._woken.wait(), _POLL_S)
 
-    async def _claim(self) -> tuple[str, Job] | None:
-        """Take the oldest job that nobody holds, by compare-and-set on its place in the queue."""
+    async def _do(self, held: Held) -> None:
+        """Run the job of a place, and close it; one that is to be tried again keeps its place."""
+        started = await self._started(held)
+        if started is not None:
+            await self._tell(started)
+            changes = await self._worked(held, started)
+            if changes is None:
+                await self._queue.release(held, _BACKOFF * 4**started.attempts)
+                return
+            await _change(self._documents, started, **changes)
+        await self._close(held)
+
+    async def _started(self, held: Held) -> Job | None:
+        """Begin an attempt; None where the job has ended. Attempts that all ended in a crash are enough."""
         now = self._clock()
-        for document in await self._documents.list(QUEUE_TENANT, QUEUE):
-            place = msgspec.json.decode(document.value, type=Queued)
-            if place.kind not in self._work or place.held_until > now:
-                continue
-            if await self._hold(document, place):
-                found = await jobs.find(self._documents, place.tenant, place.job)
-                if found is not None and found.state not in ENDED:
-                    return document.key, found
-                await self._documents.delete(QUEUE_TENANT, QUEUE, document.key)
-        return None
 
-    async def _hold(self, document: Document, place: Queued) -> bool:
-        held = msgspec.structs.replace(place, worker=self._name, held_until=self._clock() + LEASE)
-        revision = await self._documents.put(
-            QUEUE_TENANT, QUEUE, document.key, msgspec.json.encode(held), revision=document.revision
-        )
-        return revision is not None
+        def begun(job: Job) -> Job | None:
+            if job.state in ENDED:
+                return None
+            if job.attempts >= ATTEMPTS:
+                problem = f"It was begun {ATTEMPTS} times and never came to an end"
+                return replace(job, state="failed", problem=problem, refusal=500, ended=now)
+            count = job.attempts + 1
+            return replace(job, state="running", attempts=count, settled=False, started=now)
 
-    async def _do(self, place: str, claimed: Job) -> None:
-        """Run one job under a heartbeat, and keep how it ended."""
-        started = msgspec.structs.replace(
-            claimed, state="running", attempts=claimed.attempts + 1, started=self._clock()
-        )
-        await self._keep(started)
-        beat = asyncio.create_task(self._heartbeat(place))
+        place = held.place
+        job = await jobs.amend(self._documents, place.tenant, place.job, begun)
+        return None if job is None or job.state in ENDED else job
+
+    async def _worked(self, held: Held, job: Job) -> dict[str, Any] | None:
+        """Do the work under a heartbeat; gives how the job ends, None where it is to be tried again.
+
+        Where it is not this worker's any more there is nothing to change. Where this worker is stopped,
+        the attempt does not count.
+        """
+        work = asyncio.create_task(self._outcome(job))
+        beat = asyncio.create_task(self._beat(held, job, work))
         try:
-            ended = await self._outcome(started)
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait({work})
+            before = job.attempts - 1
+            await _change(self._documents, job, state="queued", attempts=before)
+            await self._queue.release(held)
+            raise
         finally:
             beat.cancel()
-        if ended is None:
-            return
-        await self._keep(ended)
-        await self._documents.delete(QUEUE_TENANT, QUEUE, place)
+            await asyncio.gather(beat, return_exceptions=True)
+        return {} if work.cancelled() else work.result()
 
-    async def _outcome(self, started: Job) -> Job | None:
-        """Do the work; None leaves a failed job to its lease, to be tried again up to ATTEMPTS times."""
+    async def _outcome(self, job: Job) -> dict[str, Any] | None:
+        """Do the work; a fault, or what may pass, is tried again up to ATTEMPTS times."""
+        again = job.attempts < ATTEMPTS
         try:
-            output = await self._work[started.kind](started, self._progress(started))
+            output = await self._kinds[job.kind].work(job, _Attempt(self._documents, job))
         except Cancelled:
-            return msgspec.structs.replace(started, state="cancelled", ended=self._clock())
+            return {}
         except FhirError as refused:
-            return self._failed(started, str(refused))
-        except asyncio.CancelledError:
-            raise
-        except Exception as fault:  # the job runner: told, tried again, then failed
-            log.exception("job", job=started.id, kind=started.kind, fault=type(fault).__name__)
-            if started.attempts < ATTEMPTS:
+            if again and refused.status in _PASSING:
                 return None
-            return self._failed(started, f"It failed {ATTEMPTS} times: {type(fault).__name__}")
-        return msgspec.structs.replace(
-            started, state="completed", progress=100, output=output, ended=self._clock()
-        )
+            return self._failed(str(refused), refused.status)
+        except Exception as fault:  # the job runner: told, tried again, then failed
+            log.exception("job", job=job.id, kind=job.kind, fault=type(fault).__name__)
+            if again:
+                return None
+            return self._failed(f"It failed {ATTEMPTS} times: {type(fault).__name__}", 500)
+        done = {"state": "completed", "progress": 100, "output": output}
+        return done | {"ended": self._clock()}
 
-    def _failed(self, job: Job, problem: str) -> Job:
-        return msgspec.structs.replace(job, state="failed", problem=problem, ended=self._clock())
+    def _failed(self, problem: str, status: int) -> dict[str, Any]:
+        return {"state": "failed", "problem": problem, "refusal": status, "ended": self._clock()}
 
-    async def _heartbeat(self, key: str) -> None:
+    async def _beat(self, held: Held, job: Job, work: asyncio.Task[Any]) -> None:
+        """Hold the place while the work runs; stop the work once the job is not this worker's any more."""
+        beats = 0
         while True:
-            await asyncio.sleep(LEASE / 3000)
-            document = await self._documents.get(QUEUE_TENANT, QUEUE, key)
-            if document is not None:
-                await self._hold(document, msgspec.json.decode(document.value, type=Queued))
-
-    def _progress(self, job: Job) -> Progress:
-        async def progress(percent: int) -> None:
+            await asyncio.sleep(_BEAT_S)
+            beats += 1
             current = await jobs.find(self._documents, job.tenant, job.id)
-            if current is not None and current.state == "cancelled":
-                raise Cancelled
-            await jobs.keep(self._documents, msgspec.structs.replace(job, progress=percent))
+            lost = beats % _BEATS_A_WORD == 0 and not await self._queue.extend(held)
+            if lost or current is None or not _same_attempt(current, job):
+                work.cancel()
+                return
 
-        return progress
+    async def _close(self, held: Held) -> None:
+        """Tell how the job of a place ended, tidy up after it, and take the place away."""
+        place = held.place
+        job = await jobs.find(self._documents, place.tenant, place.job)
+        if job is not None and job.state not in ENDED:
+            return  # another worker took it over
+        if job is not None:
+            forget = self._kinds[job.kind].forget
+            if forget is not None and job.state != "completed":
+                await forget(job)
+            await self._tell(job)
+        await self._queue.drop(held)
 
-    async def _keep(self, job: Job) -> None:
-        current = await jobs.find(self._documents, job.tenant, job.id)
-        if current is None or current.state != "cancelled":
-            await jobs.keep(self._documents, job)
+    async def _tell(self, job: Job) -> None:
+        """Show the job's state; where that fails the job goes on, and its status URL still tells it."""
+        try:
             await self._told(job)
+        except (FhirError, StoreUnavailable) as fault:
+            log.warning("job not shown", job=job.id, fault=type(fault).__name__)
+
+
+class _Attempt:
+    """The progress of one attempt, kept in the job; satisfies Progress."""
+
+    def __init__(self, documents: Documents, job: Job) -> None:
+        self._documents = documents
+        self._job = job
+
+    async def __call__(self, percent: int) -> None:
+        """Keep how far the job is."""
+        await self._keep(progress=percent)
+
+    async def settle(self) -> None:
+        """Make it too late to cancel."""
+        await self._keep(settled=True)
+
+    async def _keep(self, **changes: Any) -> None:
+        if await _change(self._documents, self._job, **changes) is None:
+            raise Cancelled
+
+
+def _same_attempt(current: Job, job: Job) -> bool:
+    """Tell whether a job still runs in the attempt that `job` is of."""
+    return current.state == "running" and current.attempts == job.attempts
+
+
+async def _change(documents: Documents, job: Job, **changes: Any) -> Job | None:
+    """Change a job, if it still is in this attempt; gives what was written."""
+
+    def changed(current: Job) -> Job | None:
+        return replace(current, **changes) if _same_attempt(current, job) else None
+
+    return await jobs.amend(documents, job.tenant, job.id, changed)

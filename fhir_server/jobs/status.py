@@ -1,23 +1,31 @@
-"""The status of a job by the Asynchronous Request pattern: https://hl7.org/fhir/R4/async.html"""
+"""The status of a job by the Asynchronous Request pattern: https://hl7.org/fhir/R4/async.html
+
+A poll, a cancel and a file each look at the caller's access anew (Bulk Data Access 2.0, security).
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 
+from fhir_server.access import Letter
 from fhir_server.context import Context, Route
 from fhir_server.jobs import job as jobs
-from fhir_server.jobs.job import Job
+from fhir_server.jobs.job import ENDED, KEPT, Job
+from fhir_server.jobs.kind import Kind
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.model import serialise
-from resources.outcome import Gone, MethodNotAllowed, NotFound, Unprocessable
+from resources.outcome import (
+    Conflict,
+    FhirError,
+    MethodNotAllowed,
+    NotFound,
+    Unprocessable,
+)
 
 PLACE = "_async"
 RETRY = 1
-KEPT = 24 * 3600 * 1000
 
-Given = Callable[[Context, Job], Awaitable[FhirResponse]]
-"""Gives the answer of a completed job of one kind, to a caller that may see it."""
-File = Callable[[Context, Job, str], Awaitable[FhirResponse]]
-"""Gives one file of a completed job."""
+Show = Callable[[Context, Job], Awaitable[object]]
+"""Brings the Task of a job up to date."""
 
 
 def accepted(context: Context, job: Job) -> FhirResponse:
@@ -28,11 +36,9 @@ def accepted(context: Context, job: Job) -> FhirResponse:
 class Status:
     """Answers polls, cancels, and the files of completed jobs, each under the caller's access."""
 
-    def __init__(
-        self, given: Mapping[str, Given], files: Mapping[str, File], wake: Callable[[], None]
-    ) -> None:
-        self._given = given
-        self._files = files
+    def __init__(self, kinds: Mapping[str, Kind], show: Show, wake: Callable[[], None]) -> None:
+        self._kinds = kinds
+        self._show = show
         self._wake = wake
 
     def route(self) -> Route:
@@ -45,10 +51,11 @@ class Status:
         """Answer a poll (GET), a cancel (DELETE) or a file's GET; 404 for what is not the caller's."""
         _, id_, *file = request.path.strip("/").split("/")
         job = await jobs.find(context.services.documents, context.tenant, id_)
-        if job is None or not jobs.may_see(job, context.access):
+        letter: Letter = "d" if request.method == "DELETE" else "r"
+        if job is None or job.kind not in self._kinds or not jobs.may(job, context.access, letter):
             raise NotFound("There is no such job, or it is not this token's")
         if request.method == "DELETE" and not file:
-            return await self._cancelled(context, job)
+            return await self._delete(context, job)
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed("A job's status takes GET and DELETE")
         return await (
@@ -61,26 +68,40 @@ class Status:
                 told = {"X-Progress": f"{job.state}, {job.progress} %", "Retry-After": str(RETRY)}
                 return FhirResponse(202, b"", told)
             case "cancelled":
-                raise Gone("The job was cancelled", issue="processing")
+                raise NotFound("The job was cancelled")
             case "failed":
-                raise Unprocessable(job.problem or "The job failed", issue="processing")
+                problem = job.problem or "The job failed"
+                kind = Unprocessable if job.refusal < 500 else FhirError
+                raise kind(problem, issue="processing")
             case "completed":
-                answered = await self._given[job.kind](context, job)
+                answered = await self._kinds[job.kind].given(context, job)
                 until = formatdate(((job.ended or 0) + KEPT) / 1000, usegmt=True)
                 headers = {**answered.headers, "Expires": until}
                 return FhirResponse(answered.status, answered.body, headers, answered.media_type)
 
     async def _file(self, context: Context, job: Job, name: str) -> FhirResponse:
-        files = self._files.get(job.kind)
-        if files is None or job.state != "completed":
+        file = self._kinds[job.kind].file
+        if file is None or job.state != "completed":
             raise NotFound("The job has no such file")
-        return await files(context, job, name)
+        return await file(context, job, name)
 
-    async def _cancelled(self, context: Context, job: Job) -> FhirResponse:
-        """Cancel what runs; forget the files of what has ended (Bulk Data: delete request)."""
+    async def _delete(self, context: Context, job: Job) -> FhirResponse:
+        """Cancel what has not ended; forget what has, with its files (Bulk Data: delete request)."""
         services = context.services
-        await jobs.request_cancel(services.documents, job, services.clock())
-        self._wake()
+        cancelled = await jobs.cancel(services.documents, job, services.clock())
+        if cancelled is not None:
+            await self._show(context, cancelled)
+            self._wake()
+            return FhirResponse(202)
+        now = await jobs.find(services.documents, job.tenant, job.id)
+        if now is not None and now.state not in ENDED:
+            raise Conflict(
+                "The job is writing its results at this moment; it is too late to cancel"
+            )
+        await jobs.forget(services.documents, job)
+        forget = self._kinds[job.kind].forget
+        if forget is not None:
+            await forget(job)
         return FhirResponse(202)
 
 

@@ -7,16 +7,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from operations.operation import CANONICAL_BASE
 from resources.authored.charge_item import Charge, charge_item
 from resources.authored.claim import Billed, claim, self_pay
 from resources.model import Resource
 
-IDENTIFIERS = "https://hounsfield.example/fhir/NamingSystem/charge"
+IDENTIFIERS = f"{CANONICAL_BASE}/NamingSystem/charge"
+SELF_PAY = f"{CANONICAL_BASE}/NamingSystem/self-pay"
 _COVERAGE = "urn:uuid:6f1c2f0e-6f0b-4f0a-9d49-0d8f4d8d8a01"
 
 
 class Read(Struct, frozen=True):
-    """A study that was read: the final report with its order, study, signer, coverage and time."""
+    """A study that was read: the final report on a Patient, its order, study, signer, coverage and time."""
 
     report: Resource
     order: Resource | None
@@ -29,7 +31,7 @@ class Read(Struct, frozen=True):
 def entries(read: Read) -> list[dict[str, Any]]:
     """Give the entries that write ChargeItem, Claim and, where none is known, the Coverage.
 
-    Each has an identifier made from the report's id, so signing again replaces and never doubles.
+    Each has an identifier made from the report's or patient's id, so that nothing is ever doubled.
     """
     patient = read.report["subject"]["reference"]
     wanted = [
@@ -37,10 +39,17 @@ def entries(read: Read) -> list[dict[str, Any]]:
         _put("Claim", _claim(read, patient), read),
     ]
     if read.coverage is None:
-        condition = f"beneficiary={patient}"
-        request = {"method": "POST", "url": "Coverage", "ifNoneExist": condition}
-        wanted.append({"fullUrl": _COVERAGE, "resource": self_pay(patient), "request": request})
+        wanted.append(_self_pay(patient))
     return wanted
+
+
+def _self_pay(patient: str) -> dict[str, Any]:
+    """Give the entry that makes the Coverage of a patient who has none, once however many sign."""
+    identifier = {"system": SELF_PAY, "value": patient.rpartition("/")[2]}
+    condition = f"identifier={identifier['system']}|{identifier['value']}&status=active"
+    resource = self_pay(patient) | {"identifier": [identifier]}
+    request = {"method": "POST", "url": "Coverage", "ifNoneExist": condition}
+    return {"fullUrl": _COVERAGE, "resource": resource, "request": request}
 
 
 def _charge(read: Read, patient: str) -> Resource:

@@ -18,7 +18,10 @@ _STATES = {
 
 
 class Work(Struct, frozen=True):
-    """What a Task tells of a job: all references are literal, instants FHIR instants."""
+    """What a Task tells of a job: all references are literal, instants FHIR instants.
+
+    `owner` did the work (the model's Device), `requester` asked for it.
+    """
 
     id: str
     code: str
@@ -29,7 +32,10 @@ class Work(Struct, frozen=True):
     focus: str | None = None
     patient: str | None = None
     based_on: Sequence[str] = ()
+    requester: str | None = None
     owner: str | None = None
+    started: str | None = None
+    ended: str | None = None
     inputs: Sequence[tuple[str, dict[str, Any]]] = ()
     outputs: Sequence[tuple[str, dict[str, Any]]] = ()
     reason: str = ""
@@ -46,9 +52,16 @@ def task(work: Work) -> Resource:
         "authoredOn": work.authored,
         "lastModified": work.modified,
     }
-    for name, reference in (("focus", work.focus), ("for", work.patient), ("owner", work.owner)):
-        if reference:
-            made[name] = {"reference": reference}
+    references = {
+        "focus": work.focus,
+        "for": work.patient,
+        "requester": work.requester,
+        "owner": work.owner,
+    }
+    made |= {name: {"reference": text} for name, text in references.items() if text}
+    period = {"start": work.started, "end": work.ended}
+    if work.started:
+        made["executionPeriod"] = {name: at for name, at in period.items() if at}
     if work.based_on:
         made["basedOn"] = [{"reference": reference} for reference in work.based_on]
     if work.reason:

@@ -17,6 +17,7 @@ WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # folder → what each of its modules declares exactly once
 DECLARED = {
     "operations": ("operation",),
+    "fhir_server/commands": ("command",),
     "fhir_server/search/modifiers": ("modifier",),
     "fhir_server/hl7v2/messages": ("message_map",),
     "ai_observations/models": ("imaging_model",),

@@ -230,3 +230,39 @@ async def test_an_update_moves_a_resource_in_the_index(people):
     await people.give("PUT", "Observation/o0", observation("o0", "Patient/p2", "z"))
     assert await people.ids("Observation?code=z") == ["o0"]
     assert await people.ids("Observation?subject=Patient/p1") == ["o1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("?_type=Patient,Practitioner", {"p1", "p2", "p3", "d1"}),
+        ("?_type=Patient,Practitioner&name=mull,house", {"p1", "p2", "d1"}),
+        ("?_id=p1", {"p1"}),
+        ("Patient/p1/*", {"p1", "o0", "o1"}),
+        ("Patient/p1/*?_type=Observation", {"o0", "o1"}),
+    ],
+)
+async def test_several_types_are_searched_at_once(people, url, found):
+    assert set(await people.ids(url)) == found
+    paged, following = [], url + ("&" if "?" in url else "?") + "_count=1"
+    while following:
+        bundle = await people.give("GET", following)
+        paged += [e["resource"]["id"] for e in bundle.get("entry", [])]
+        links = {link["relation"]: link["url"] for link in bundle["link"]}
+        following = links.get("next", "").partition("/fhir")[2].lstrip("/")
+    assert len(paged) == len(found)
+    assert set(paged) == found
+
+
+async def test_a_search_over_types_keeps_to_the_token(people):
+    mine = people.as_(Access("app", (Grant("Observation", frozenset("rs"), patient="p1"),)))
+    assert set(await mine.ids("?_id=o0,o2,p1")) == {"o0"}
+    assert (await mine.call("GET", "?_type=Patient")).status == 403
+    assert set(await mine.ids("Patient/p1/*")) == {"o0", "o1"}
+
+
+@pytest.mark.parametrize(
+    "url", ["?_type=Nonsense", "?_type=Patient,Observation&family=x", "?_type=Patient&code=x"]
+)
+async def test_types_that_do_not_fit_are_refused(people, url):
+    assert (await people.call("GET", url)).status in {400, 404}

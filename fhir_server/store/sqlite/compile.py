@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from fhir_server.search.expression import And, Branch, Cursor, Or, Plan, Sort, SortKey
+from fhir_server.search.expression import And, Branch, Cursor, Kind, Or, Plan, Sort, SortKey
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
 from fhir_server.store.sqlite.conditions import Bindings, Conditions
 from fhir_server.store.sqlite.keys import Hashes, double, ordinal
@@ -23,6 +23,14 @@ BY_UPDATE: Final = "resource_updated"
 _LARGEST_PAGE: Final = 1_000
 _GATHER_COST: Final = 8
 _NUMBERS: Final = ("number", "quantity")
+_WORDS: Final = ("token", "reference")
+_SORTED: Final = {
+    "text": "normal",
+    "date": "low",
+    "number": "value",
+    "quantity": "value",
+    "uri": "value",
+}
 
 
 class Collections(NamedTuple):
@@ -166,7 +174,7 @@ class Compiler:
         if limit is None or source.scans:
             return False
         size = self._sources.weigh(source)
-        return size * size > _GATHER_COST * limit * self._known.alive(collection)
+        return size * size * source.cost > _GATHER_COST * limit * self._known.alive(collection)
 
     def _whole(self, part: Part, index: str) -> Arm:
         arm = self._sources.whole(part.collection, index=index)
@@ -284,32 +292,39 @@ class Compiler:
         return self._value_key(key, part.collection)
 
     def _value_key(self, key: Sort, collection: int) -> str:
-        place = "key" if key.kind in {"token", "reference"} else TABLES[key.kind]
-        value = "value"
-        if key.kind in _NUMBERS:
-            value = "value ->> 0"
-        elif key.kind == "date":
-            value = "value ->> 1"
         slots = [self._known.names.slot(collection, key.kind, atom) for atom in key.atoms]
-        selects = [
-            f"SELECT {value} AS v FROM json_each(c.rows, {self._bind(f'$.{place}.{slot}')})"
-            for slot in slots
-            if slot is not None
-        ]
+        selects = [self._values(key.kind, slot) for slot in slots if slot is not None]
         best = "max" if key.descending else "min"
         return f"(SELECT {best}(v) FROM ({' UNION ALL '.join(selects)}))" if selects else "NULL"
 
+    def _values(self, kind: Kind, slot: int) -> str:
+        """Give the SELECT of what an atom of the candidate whose row is c can be sorted by."""
+        number = self._bind(slot)
+        if kind in _WORDS:
+            return f"SELECT value AS v FROM json_each(c.rows, '$.key.' || {number})"
+        rows, column = self._conditions.kept_rows("c", TABLES[kind])
+        value = column(_SORTED[kind])
+        return f"SELECT {value} AS v FROM {rows} WHERE {column('slot')} = {number}"
 
-Keys = Callable[[tuple[SortKey, ...]], tuple[SortKey, ...]]
+
+Keys = Callable[[Sequence[SortKey]], tuple[SortKey, ...]]
 
 
 def keys_of(plan: Plan) -> Keys | None:
     """Give what turns the keys that a statement gave into those of the port; None if they are the same."""
     sort = plan.sort
     numbers = [key.by == "value" and key.kind in _NUMBERS for key in sort]
-    if not any(numbers) and not any(key.by == "value" and key.kind == "date" for key in sort):
+    if any(numbers):
+        return lambda keys: tuple(
+            double(int(key)) if number and key is not None else key
+            for key, number in zip(map(_dated, keys), numbers, strict=True)
+        )
+    if not any(key.by == "value" and key.kind == "date" for key in sort):
         return None
-    return lambda keys: tuple(
-        None if key is None or key == UNDATED else double(int(key)) if number else key
-        for key, number in zip(keys, numbers, strict=True)
-    )
+    if len(sort) == 1:
+        return lambda keys: (_dated(keys[0]),)
+    return lambda keys: tuple(map(_dated, keys))
+
+
+def _dated(key: SortKey) -> SortKey:
+    return None if key == UNDATED else key

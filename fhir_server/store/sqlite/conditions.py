@@ -32,7 +32,7 @@ from fhir_server.search.match import beneath
 from fhir_server.store.sqlite import ranges
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.names import Names
-from fhir_server.store.sqlite.rows import TABLES
+from fhir_server.store.sqlite.rows import PLACES, TABLES, kept
 
 Column = Callable[[str], str]
 """Gives the SQL of a column by its name, or a condition on an alias."""
@@ -102,7 +102,7 @@ class Conditions:
                     return self._seek(words, at)
                 return self._any_code(node, at) if isinstance(node, Token) else self.bind(0)
             case Text():
-                return self._each("text", node.atom, at, lambda j: self.text(node, f"{j}.value"))
+                return self._each("text", node.atom, at, lambda j: self.text(node, j("normal")))
             case DateRange():
                 return self._date(node, at)
             case Number() | Quantity():
@@ -177,14 +177,14 @@ class Conditions:
         end = successor(start)
         return where if end is None else f"{where} AND {column} < {self.bind(end)}"
 
-    def unit(self, node: Number | Quantity, column: Column, *, kept: bool) -> str:
-        """Give the condition on a quantity's system and code; `kept` rows hold hashes in hexadecimal."""
+    def unit(self, node: Number | Quantity, column: Column, *, in_json: bool) -> str:
+        """Give the condition on a quantity's system and code; kept rows hold them `in_json`."""
         where = ""
         if isinstance(node, Quantity):
             for name, word in (("system", node.system), ("code", node.code)):
                 if word is not None:
                     key = self.hashes.word(word)
-                    where += f" AND {column(name)} = {self.bind(key.hex() if kept else key)}"
+                    where += f" AND {column(name)} = {self.bind(kept(key) if in_json else key)}"
         return where
 
     def grouped(self, parts: Sequence[Expression], collection: int) -> list[Words | Expression]:
@@ -220,42 +220,42 @@ class Conditions:
     def _any_code(self, node: Token, at: Candidate) -> str:
         if node.system is None:
             return f"NOT {self._missing(Missing('token', (node.atom,)), at)}"
-        system = self.hashes.word(node.system).hex()
-        return self._each(
-            "token", node.atom, at, lambda j: f"{j}.value ->> 1 = {self.bind(system)}"
-        )
+        system = kept(self.hashes.word(node.system))
+        return self._each("token", node.atom, at, lambda j: f"{j('system')} = {self.bind(system)}")
 
     def _date(self, node: DateRange, at: Candidate) -> str:
         rows = ranges.of_date(node)
-        return self._each(
-            "date", node.atom, at, lambda j: ranges.any_of(rows, _items(j, _DATE), self.bind)
-        )
+        return self._each("date", node.atom, at, lambda j: f"({ranges.any_of(rows, j, self.bind)})")
 
     def _number(self, node: Number | Quantity, at: Candidate) -> str:
         rows = ranges.of_number(node)
 
-        def condition(item: str) -> str:
-            column = _items(item, _NUMBER)
-            unit = self.unit(node, column, kept=True)
+        def condition(column: Column) -> str:
+            unit = self.unit(node, column, in_json=True)
             return f"({ranges.any_of(rows, column, self.bind)}){unit}"
 
         return self._each(
             "number" if isinstance(node, Number) else "quantity", node.atom, at, condition
         )
 
-    def _each(self, kind: str, atom: str, at: Candidate, condition: Column) -> str:
-        """Give the condition that some kept row of the atom satisfies a condition."""
+    def _each(self, kind: str, atom: str, at: Candidate, condition: Callable[[Column], str]) -> str:
+        """Give the condition that some kept row of the atom satisfies a condition on its columns."""
         slot = self.slot(at.collection, kind, atom)
         if slot is None:
             return self.bind(0)
-        alias = self.bind.alias()
+        rows, column = self.kept_rows(at.row, TABLES[kind])
+        where = condition(column)
         return (
-            f"EXISTS(SELECT 1 FROM json_each({at.row}.rows, {self._path(kind, slot)}) {alias}"
-            f" WHERE {condition(alias)})"
+            f"EXISTS(SELECT 1 FROM {rows} WHERE {column('slot')} = {self.bind(slot)} AND {where})"
         )
 
-    def _path(self, kind: str, slot: int) -> str:
-        return self.bind(f"$.{TABLES[kind]}.{slot}")
+    def kept_rows(self, row: str, table: str) -> tuple[str, Column]:
+        """Give the kept rows of a resource as a table of SQL, and what names its columns."""
+        alias, places = self.bind.alias(), PLACES[table]
+        return (
+            f"json_each({row}.rows, '$.{table}') {alias}",
+            lambda column: f"({alias}.value ->> {places[column]})",
+        )
 
     def _uri(self, node: Uri, at: Candidate) -> str:
         slot = self.slot(at.collection, "uri", node.atom)
@@ -270,31 +270,30 @@ class Conditions:
         if not node.below:
             return same
         start = beneath(node.value)
-        below = self._each("uri", node.atom, at, lambda j: self.begins(f"{j}.value", start))
+        below = self._each("uri", node.atom, at, lambda j: self.begins(j("value"), start))
         return f"({same} OR {below})"
 
     def _missing(self, node: Missing, at: Candidate) -> str:
         slots = [self.slot(at.collection, node.kind, atom) for atom in node.atoms]
-        tests = [
-            f"json_type({at.row}.rows, {self._path(node.kind, slot)}) IS NULL"
-            for slot in slots
-            if slot is not None
-        ]
-        return f"({' AND '.join(tests)})" if tests else self.bind(1)
+        known = [self.bind(slot) for slot in slots if slot is not None]
+        if not known:
+            return self.bind(1)
+        rows, column = self.kept_rows(at.row, TABLES[node.kind])
+        return f"NOT EXISTS(SELECT 1 FROM {rows} WHERE {column('slot')} IN ({', '.join(known)}))"
 
     def _linked(self, node: Linked, at: Candidate) -> str:
         slot = self.slot(at.collection, "reference", node.atom)
         other = self.names.collection(self.tenant, node.type)
         if slot is None or other is None:
             return self.bind(0)
-        item, target = self.bind.alias(), self.bind.alias()
+        target = self.bind.alias()
         there = Candidate(other, f"{target}.rid", f"{target}.clinical", target)
+        rows, column = self.kept_rows(at.row, "ref")
         return (
-            f"EXISTS(SELECT 1 FROM json_each({at.row}.rows, {self._path('reference', slot)}) {item}"
-            f" CROSS JOIN resource {target} INDEXED BY resource_target"
-            f" ON {target}.target = unhex({item}.value)"
+            f"EXISTS(SELECT 1 FROM {rows} CROSS JOIN resource {target} INDEXED BY resource_target"
+            f" ON {target}.target = unhex({column('target')})"
             f" AND {target}.collection = {self.bind(other)} AND {target}.alive = 1"
-            f" WHERE {self.check(node.where, there)})"
+            f" WHERE {column('slot')} = {self.bind(slot)} AND {self.check(node.where, there)})"
         )
 
     def _linked_from(self, node: LinkedFrom, at: Candidate) -> str:
@@ -319,14 +318,6 @@ class Conditions:
             for part in self.grouped(parts, at.collection)
         ]
         return f"({' OR '.join(tests)})" if tests else self.bind(0)
-
-
-_DATE = {"low": 1, "high": 2}
-_NUMBER = {"value": 0, "low": 1, "high": 2, "system": 3, "code": 4}
-
-
-def _items(alias: str, places: dict[str, int]) -> Column:
-    return lambda name: f"({alias}.value ->> {places[name]})"
 
 
 _LAST = 0x10FFFF

@@ -61,10 +61,16 @@ def _is_uid(stem: str) -> bool:
     return digits.count(".") >= _DOTTED and digits.replace(".", "").isdecimal()
 
 
+def ordinals(*values: float) -> list[int]:
+    """Give the integers of 64 bits that order as the doubles do (IEEE 754, both zeros alike)."""
+    count = len(values)
+    whole = struct.unpack(f"<{count}q", struct.pack(f"<{count}d", *values))
+    return [bits if bits >= 0 else -(bits + _SIGN) for bits in whole]
+
+
 def ordinal(value: float) -> int:
-    """Give the integer of 64 bits that orders as the double does (IEEE 754, both zeros alike)."""
-    (bits,) = struct.unpack("<q", struct.pack("<d", value + 0.0))
-    return int(bits) if bits >= 0 else -(int(bits) + _SIGN)
+    """Give the ordinal of one double."""
+    return ordinals(value)[0]
 
 
 def double(order: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from fhir_server.search.expression import Plan
+from fhir_server.search.expression import Plan, SortKey
 from fhir_server.search.match import Clinical
 from fhir_server.store.port import Key, Match, Page, Scope, Version
 from fhir_server.store.sqlite.compile import Collections, Compiler, Query, keys_of
@@ -172,30 +172,34 @@ class Reader:
     def _page(self, plan: Plan, query: Query) -> list[Match]:
         found: list[Match] = []
         limit = _NEVER if plan.limit is None else plan.limit
-        convert, count, own = keys_of(plan), query.keys, not plan.sort
-        last = label = None
         for sql in query.statements:
             rows = self.connection.execute(sql, query.bindings.values)
-            for row in rows:
-                rid = row[count]
-                if rid == last:
-                    continue
-                last = rid
-                if row[count + 1] != label:
-                    label = row[count + 1]
-                    tenant, type_ = self.names.label(label)
-                _, _, id_, version, updated, method, position, body = row[count:]
-                keys = (type_, row[0]) if own else row[:count]
-                if convert is not None:
-                    keys = convert(keys)
-                key = Key(tenant, type_, id_)
-                found.append(
-                    Match(Version(key, version, updated, method, body, position), keys, rid)
-                )
-                if len(found) == limit:
-                    rows.close()
-                    return found
+            self._take(found, rows, plan, limit)
+            if len(found) == limit:
+                rows.close()
+                break
         return found
+
+    def _take(self, found: list[Match], rows: apsw.Cursor, plan: Plan, limit: int) -> None:
+        """Add matches up to the limit; a resource that comes again comes at once, as the order is total."""
+        convert, own = keys_of(plan), not plan.sort
+        last = known = None
+        tenant = type_ = ""
+        for *keys, rid, collection, id_, version, updated, method, position, body in rows:
+            if rid == last:
+                continue
+            last = rid
+            if collection != known:
+                known = collection
+                tenant, type_ = self.names.label(collection)
+            if own:
+                place: tuple[SortKey, ...] = (type_, keys[0])
+            else:
+                place = tuple(keys) if convert is None else convert(keys)
+            key = Key(tenant, type_, id_)
+            found.append(Match(Version(key, version, updated, method, body, position), place, rid))
+            if len(found) == limit:
+                return
 
     def _alive(self, collection: int) -> int:
         sql = "SELECT alive FROM collection WHERE id = ?"

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from fhir_server.search.match import key_of
-from fhir_server.search.values import IndexValues, ReferenceValue, TokenValue
-from fhir_server.store.sqlite.keys import Hashes, ordinal
+from fhir_server.search.values import IndexValues
+from fhir_server.store.sqlite.keys import Hashes, ordinals
 from fhir_server.store.sqlite.names import Names
 
 Row = tuple[Any, ...]
-Rows = dict[str, set[Row]]
-"""Rows by table, each beginning with its slot; without the resource's clinical date and number."""
+
+
+class Rows(msgspec.Struct, gc=False, omit_defaults=True):
+    """Rows by table, each beginning with its slot; without the resource's clinical date and number.
+
+    In JSON a row is an array with hashes in base64; those of references are hexadecimal, which SQL can read.
+    `key` has the least and the greatest word by slot where rows hold only hashes, to sort by.
+    """
+
+    tok: set[tuple[int, bytes, bytes]] = msgspec.field(default_factory=set)
+    ref: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    txt: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    dat: set[tuple[int, int, int, int]] = msgspec.field(default_factory=set)
+    num: set[tuple[int, int, int, int]] = msgspec.field(default_factory=set)
+    qty: set[tuple[int, int, int, int, bytes, bytes]] = msgspec.field(default_factory=set)
+    uri: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    key: dict[int, list[str]] = msgspec.field(default_factory=dict)
+
+    def of(self, table: str) -> set[Row]:
+        """Give the rows of a table as they are written."""
+        if table == "ref":
+            return {(slot, bytes.fromhex(target)) for slot, target in self.ref}
+        rows: set[Row] = getattr(self, table)
+        return rows
+
+    def json(self) -> str:
+        """Give what is kept beside the resource."""
+        return _encode(self).decode()
+
 
 COLUMNS: Final = {
     "tok": ("slot", "code", "system"),
@@ -25,6 +51,11 @@ COLUMNS: Final = {
     "num": ("slot", "value", "low", "high"),
     "qty": ("slot", "value", "low", "high", "system", "code"),
     "uri": ("slot", "value"),
+}
+
+PLACES: Final = {
+    table: {column: place for place, column in enumerate(columns)}
+    for table, columns in COLUMNS.items()
 }
 
 TABLES: Final = {
@@ -41,7 +72,12 @@ NARROW: Final = 366 * 86_400_000
 """The longest interval, in milliseconds, that is found by its low end alone: a year."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, dict[int, list[Any]]]).decode
+of_json = msgspec.json.Decoder(Rows).decode
+
+
+def kept(word: bytes) -> str:
+    """Give a hash as kept rows have it, but for those of references."""
+    return base64.b64encode(word).decode()
 
 
 class _Slots(dict[tuple[str, str], int]):
@@ -69,117 +105,57 @@ class Builder:
         """Forget the slots, after a rollback."""
         self._slots.clear()
 
-    def build(self, values: IndexValues, tenant: str, collection: int) -> tuple[Rows, str]:
-        """Give the rows and the JSON that is kept of them."""
+    def build(self, values: IndexValues, tenant: str, collection: int) -> Rows:
+        """Give the rows of a resource."""
         slots = self._slots.get(collection)
         if slots is None:
             slots = self._slots[collection] = _Slots(self._names, collection)
-        word, code = self._hashes.word, self._hashes.code
-        rows: Rows = {
-            "tok": {(slots["token", v.atom], code(v.code), word(v.system)) for v in values.tokens},
-            "ref": self._references(values, tenant, slots),
-            "txt": {(slots["text", v.atom], v.normal) for v in values.texts},
-            "dat": {
-                (slots["date", v.atom], int(not 0 <= v.high - v.low <= NARROW), v.low, v.high)
-                for v in values.dates
-            },
-            "num": {
-                (slots["number", v.atom], *_ordinals(v.value, v.low, v.high))
-                for v in values.numbers
-            },
-            "qty": {
-                (
-                    slots["quantity", v.atom],
-                    *_ordinals(v.value, v.low, v.high),
-                    word(v.system),
-                    word(v.code),
-                )
-                for v in values.quantities
-            },
-            "uri": {(slots["uri", v.atom], v.value) for v in values.uris},
-        }
+        rows = Rows()
+        self._add_tokens(rows, values, slots)
+        self._add_references(rows, values, slots, tenant)
         if values.texts:
-            rows["tok"].update((slots["exact", v.atom], word(v.exact), b"") for v in values.texts)
-        return rows, _json(rows, _ends(values, slots))
+            self._add_texts(rows, values, slots)
+        for date in values.dates:
+            wide = not 0 <= date.high - date.low <= NARROW
+            rows.dat.add((slots["date", date.atom], int(wide), date.low, date.high))
+        for number in values.numbers:
+            rows.num.add(
+                (slots["number", number.atom], *_three(number.value, number.low, number.high))
+            )
+        word = self._hashes.word
+        for one in values.quantities:
+            amount = _three(one.value, one.low, one.high)
+            rows.qty.add((slots["quantity", one.atom], *amount, word(one.system), word(one.code)))
+        for uri in values.uris:
+            rows.uri.add((slots["uri", uri.atom], uri.value))
+        return rows
 
-    def _references(self, values: IndexValues, tenant: str, slots: _Slots) -> set[Row]:
-        target, url = self._hashes.target, self._hashes.url
-        rows: set[Row] = set()
+    def _add_tokens(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
+        code, word, add, ends = self._hashes.code, self._hashes.word, rows.tok.add, rows.key
+        for token in values.tokens:
+            slot, text = slots["token", token.atom], token.code
+            add((slot, code(text), word(token.system)))
+            _widen(ends, slot, text)
+
+    def _add_references(self, rows: Rows, values: IndexValues, slots: _Slots, tenant: str) -> None:
+        target, url, add, ends = self._hashes.target, self._hashes.url, rows.ref.add, rows.key
         for value in values.references:
             slot = slots["reference", value.atom]
             if value.id:
-                rows.add((slot, target(tenant, value.type, value.id)))
+                add((slot, target(tenant, value.type, value.id).hex()))
             if value.url:
-                rows.add((slot, url(value.url)))
-                rows.add((slot, url(value.url.partition("|")[0])))
-        return rows
+                add((slot, url(value.url).hex()))
+                add((slot, url(value.url.partition("|")[0]).hex()))
+            _widen(ends, slot, f"{value.type}/{value.id}" if value.id else value.url)
+
+    def _add_texts(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
+        word = self._hashes.word
+        for text in values.texts:
+            rows.txt.add((slots["text", text.atom], text.normal))
+            rows.tok.add((slots["exact", text.atom], word(text.exact), b""))
 
 
-def of_json(kept: str) -> Rows:
-    """Give the rows that the kept JSON tells of."""
-    by_table = _decode(kept)
-    rows: Rows = {}
-    for table in COLUMNS:
-        slots = by_table.get(table)
-        if slots:
-            rows[table] = {
-                (slot, *_from_json(table, row)) for slot, kept in slots.items() for row in kept
-            }
-    return rows
-
-
-def _json(rows: Rows, ends: dict[int, list[str]]) -> str:
-    kept: dict[str, dict[int, list[Any]]] = {}
-    for table, entries in rows.items():
-        if entries:
-            slots = kept[table] = {}
-            for row in entries:
-                slots.setdefault(row[0], []).append(_to_json(table, row))
-    if ends:
-        kept["key"] = ends
-    return _encode(kept).decode()
-
-
-def _to_json(table: str, row: Row) -> Any:
-    match table:
-        case "tok":
-            return row[1].hex(), row[2].hex()
-        case "ref":
-            return row[1].hex()
-        case "txt" | "uri":
-            return row[1]
-        case "qty":
-            return *row[1:4], row[4].hex(), row[5].hex()
-        case _:
-            return row[1:]
-
-
-def _from_json(table: str, row: Any) -> Iterable[Any]:
-    match table:
-        case "tok":
-            return map(bytes.fromhex, row)
-        case "ref":
-            return (bytes.fromhex(row),)
-        case "txt" | "uri":
-            return (row,)
-        case "qty":
-            return *row[:3], bytes.fromhex(row[3]), bytes.fromhex(row[4])
-        case _:
-            return row  # type: ignore[no-any-return]
-
-
-def _ends(values: IndexValues, slots: _Slots) -> dict[int, list[str]]:
-    """Give the least and the greatest word of each atom whose rows are hashes, to sort by."""
-    ends: dict[int, list[str]] = {}
-    for token in values.tokens:
-        _widen(ends, slots["token", token.atom], token)
-    for reference in values.references:
-        _widen(ends, slots["reference", reference.atom], reference)
-    return ends
-
-
-def _widen(ends: dict[int, list[str]], slot: int, value: TokenValue | ReferenceValue) -> None:
-    word = value.code if type(value) is TokenValue else str(key_of(value))
+def _widen(ends: dict[int, list[str]], slot: int, word: str) -> None:
     known = ends.get(slot)
     if known is None:
         ends[slot] = [word]
@@ -189,5 +165,6 @@ def _widen(ends: dict[int, list[str]], slot: int, value: TokenValue | ReferenceV
         ends[slot] = [known[0], word]
 
 
-def _ordinals(*numbers: Decimal) -> Iterable[int]:
-    return [ordinal(float(number)) for number in numbers]
+def _three(value: Decimal, low: Decimal, high: Decimal) -> tuple[int, int, int]:
+    first, second, third = ordinals(float(value), float(low), float(high))
+    return first, second, third

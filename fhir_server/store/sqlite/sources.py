@@ -35,6 +35,7 @@ PROBES: Final = (64, 512)
 THOROUGH: Final = (*PROBES, 20_000)
 MOST_ARMS: Final = 64
 _SEPARATE: Final = 16
+_BACKWARDS: Final = 4
 
 Probe = Callable[[str], int]
 """Runs a SELECT that counts, with the statement's bindings."""
@@ -75,13 +76,16 @@ class Arm:
 class Source:
     """Arms that together give what satisfies an expression; `size` if a probe found it below its cap.
 
-    `scans`: rows are looked at that may not satisfy, so that counting them has no bound.
+    `scans`: rows are looked at that may not satisfy, so that counting them has no bound. `counted` is what a
+    probe counts, `cost` how much more a row costs than one of a plain index.
     """
 
     def __init__(self, arms: list[Arm], *, scans: bool = False) -> None:
         self.arms = arms
         self.scans = scans
         self.size: int | None = None if arms else 0
+        self.counted = arms
+        self.cost = 1
 
     @property
     def ordered(self) -> bool:
@@ -146,7 +150,7 @@ class Sources:
         if source.scans:
             return cap
         found = 0
-        for arm in source.arms:
+        for arm in source.counted:
             found += self._probe(f"SELECT count(*) FROM ({arm.select('1')} LIMIT {cap - found})")
             if found >= cap:
                 return cap
@@ -225,7 +229,7 @@ class Sources:
         for row in ranges.of_number(node):
             alias = self._bind.alias()
             condition = ranges.sql(row, _of(alias), self._bind)
-            condition += self._conditions.unit(node, _of(alias), kept=False)
+            condition += self._conditions.unit(node, _of(alias), in_json=False)
             arms.append(self._on_rows(table, alias, slot, condition, collection))
         return Source(arms, scans=isinstance(node, Quantity) or node.prefix == "ap")
 
@@ -289,14 +293,17 @@ class Sources:
         inner, scans = self._inside(node.where, other)
         if not inner.arms:
             return inner
-        from_, source, item, found = (bind.alias() for _ in range(4))
+        from_, source, found = (bind.alias() for _ in range(3))
+        rows, column = conditions.kept_rows(source, "ref")
         table = (
             f"({inner.places}) {from_} CROSS JOIN resource {source} ON {source}.rid = {from_}.rid"
-            f" CROSS JOIN json_each({source}.rows, {bind(f'$.ref.{slot}')}) {item}"
-            f" CROSS JOIN resource {found} INDEXED BY resource_target"
-            f" ON {found}.target = unhex({item}.value)"
+            f" CROSS JOIN {rows} CROSS JOIN resource {found} INDEXED BY resource_target"
+            f" ON {found}.target = unhex({column('target')}) AND {column('slot')} = {bind(slot)}"
         )
-        return Source([self._on_resources(table, found, collection)], scans=scans)
+        made = Source([self._on_resources(table, found, collection)], scans=scans)
+        made.counted = inner.arms
+        made.cost = _BACKWARDS
+        return made
 
     def _inside(self, where: Expression, collection: int) -> tuple[Source, bool]:
         """Give the source of a chain's far end, all resources there if no index leads to them."""

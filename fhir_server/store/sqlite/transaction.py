@@ -221,7 +221,7 @@ class Transaction:
     ) -> _Head:
         key = version.key
         values = change.values if change.body is not None else no_values()
-        rows, kept = self._builder.build(values, key.tenant, collection)
+        rows = self._builder.build(values, key.tenant, collection)
         dated = clinical_key(self._clinical(key.type), values)
         clinical = UNDATED if dated is None else dated
         columns = (
@@ -232,7 +232,7 @@ class Transaction:
             int(version.body is not None),
             clinical,
             version.body,
-            kept,
+            rows.json(),
         )
         if old is None:
             self._rid += 1
@@ -254,12 +254,14 @@ class Transaction:
         """Gather the rows that one version has and the other has not."""
         tail = (new.clinical, new.rid)
         if old is None:
-            for table, rows in new.known.items():
-                self._inserted[table] += [row + tail for row in rows]
+            for table in COLUMNS:
+                rows = new.known.of(table)
+                if rows:
+                    self._inserted[table] += [row + tail for row in rows]
             return
         same = old.clinical == new.clinical
         gone = (old.clinical, old.rid)
         for table in COLUMNS:
-            before, after = old.known.get(table, set()), new.known.get(table, set())
+            before, after = old.known.of(table), new.known.of(table)
             self._deleted[table] += [row + gone for row in (before - after if same else before)]
             self._inserted[table] += [row + tail for row in (after - before if same else after)]

@@ -229,10 +229,10 @@ class _Log:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
+            self._wanted.clear()  # before looking whether to stop: what is asked for later is not lost
             if self._stopping:
                 return
             _copy(self._checkpoints)
-            self._wanted.clear()
             self._nearly_done.set()
 
 

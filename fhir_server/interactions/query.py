@@ -1,0 +1,165 @@
+"""What a search asks, lowered to a plan over one type or several (FHIR R4 search.html, http.html#search)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer
+from fhir_server.interactions.part import Part, part
+from fhir_server.interactions.writing import known_type
+from fhir_server.message import FhirRequest
+from fhir_server.search import parse
+from fhir_server.search.expression import And, Branch, Expression, Plan, Sort
+from fhir_server.search.parse import Criterion
+from fhir_server.search.plan import UnknownParameter
+from resources.outcome import Forbidden, Invalid, Issue, NotFound, UnsupportedMediaType
+
+_FORM = "application/x-www-form-urlencoded"
+_ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A compartment that limits a search (Patient/1/Observation)."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a search is made: a type, or `None` for all of them, in a compartment or not."""
+
+    type: str | None = None
+    within: Within | None = None
+
+    @property
+    def path(self) -> str:
+        """Give the path below the base: Patient, Patient/1/Observation, Patient/1/*, or nothing."""
+        type_ = self.type or (_ALL if self.within else "")
+        return f"{self.within.type}/{self.within.id}/{type_}" if self.within else type_
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is really used of a query: the plan, and warnings of what lenient handling left out."""
+
+    place: Place
+    query: parse.Query
+    plan: Plan
+    part: Part
+    used: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[Issue] = field(default_factory=list)
+
+
+def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
+    """Lower a request's query; raises what says why it cannot be answered."""
+    query = parse.parse(_local(context, _pairs(request)))
+    types = _types(context, place, query)
+    lenient = answer.lenient(context, request)
+    criteria: list[Sequence[Expression]] = []
+    used, warnings = [], []
+    for one in query.criteria:
+        if (one.name, place.type) != ("_type", None):
+            try:
+                criteria.append(_lowered(context, types, one.criterion))
+            except UnknownParameter as unknown:
+                if not lenient:
+                    raise
+                warnings.append(Issue("warning", "not-supported", f"Ignored: {unknown}"))
+                continue
+        used.append((one.name, one.value))
+    branches = tuple(
+        Branch(type_, _where(context, type_, [by_type[i] for by_type in criteria], place.within))
+        for i, type_ in enumerate(types)
+    )
+    plan = Plan(context.tenant, branches, _sort(context, types, query.sort))
+    wanted = part(context, query.controls, types if place.type else ())
+    return Asked(place, query, plan, wanted, used + query.controls, warnings)
+
+
+def _types(context: Context, place: Place, query: parse.Query) -> tuple[str, ...]:
+    """Give the types to search: those asked for that the caller may search; raises Forbidden for none."""
+    if place.type is not None:
+        known_type(context, place.type)
+        context.require(place.type, "s")
+        return (place.type,)
+    named = [
+        type_ for one in query.criteria if one.name == "_type" for type_ in one.value.split(",")
+    ]
+    for type_ in named:
+        known_type(context, type_)
+    wanted = sorted(set(named) or _searchable(context, place))
+    allowed = tuple(type_ for type_ in wanted if context.access.grants_for(type_, "s"))
+    if not allowed or (named and len(allowed) < len(wanted)):
+        raise Forbidden("The token's scopes do not cover a search over these types")
+    return allowed
+
+
+def _searchable(context: Context, place: Place) -> Sequence[str]:
+    """Give the types of a compartment, or every type."""
+    if place.within is None:
+        return tuple(context.services.definitions.resource_types)
+    return (place.within.type, *_compartment(context, place.within))
+
+
+def _compartment(context: Context, within: Within) -> Sequence[str]:
+    members = context.services.definitions.compartments.get(within.type)
+    if members is None:
+        raise NotFound("This type has no compartment", issue="not-supported")
+    return tuple(members)
+
+
+def _lowered(context: Context, types: Sequence[str], criterion: Criterion) -> Sequence[Expression]:
+    """Lower a criterion in each of the types; one that lacks the parameter makes it unknown."""
+    planner = context.services.planner
+    return [planner.expression(type_, criterion, context.access) for type_ in types]
+
+
+def _where(
+    context: Context, type_: str, criteria: Sequence[Expression], within: Within | None
+) -> Expression:
+    planner = context.services.planner
+    parts = [*criteria, planner.allowed(type_, context.access, "s")]
+    if within is not None:
+        _compartment(context, within)
+        parts.append(planner.compartment(within.type, within.id, type_))
+    return And(tuple(parts))
+
+
+def _sort(
+    context: Context, types: Sequence[str], rules: Sequence[parse.SortRule]
+) -> tuple[Sort, ...]:
+    """Resolve _sort over all types: a rule that some of them has sorts those by it."""
+    by_type = [context.services.planner.sort(type_, rules) for type_ in types]
+    if len(by_type) == 1:
+        return by_type[0]
+    joined = []
+    for keys in zip(*by_type, strict=True):
+        first = keys[0]
+        if any((key.by, key.kind) != (first.by, first.kind) for key in keys):
+            raise Invalid("_sort names a parameter that these types have as different kinds")
+        atoms = tuple(dict.fromkeys(atom for key in keys for atom in key.atoms))
+        joined.append(Sort(first.by, first.kind, atoms, first.descending))
+    return tuple(joined)
+
+
+def _local(context: Context, pairs: parse.Pairs) -> list[tuple[str, str]]:
+    """Make references that are written with our own base relative, as they are indexed."""
+    ours = f"{context.base}/"
+    return [(name, value.replace(ours, "") if ours in value else value) for name, value in pairs]
+
+
+def _pairs(request: FhirRequest) -> tuple[tuple[str, str], ...]:
+    """Give the query of the URL, and of the body for _search by POST."""
+    if request.method != "POST":
+        return request.query
+    kind = request.headers.get("content-type", _FORM).partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise UnsupportedMediaType(f"_search takes {_FORM}")
+    try:
+        form = parse_qsl(request.body.decode(), keep_blank_values=True)
+    except ValueError:
+        raise Invalid("The form is not UTF-8") from None
+    return (*request.query, *form)

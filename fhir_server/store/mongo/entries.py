@@ -1,0 +1,58 @@
+"""Index values as the entries of one array, `index`, which one compound multikey index covers.
+
+An entry has a name `a` and a value `v`; `w` is a token's system or a date's high end. Numbers are doubles, as
+`match.py` says; only `ap` reads the ends `l` and `h` of their precision.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+from fhir_server.search.values import DateValue, IndexValues, ReferenceValue
+from fhir_server.store.mongo.keys import entry
+
+Entry = dict[str, Any]
+
+NARROW: Final = 366 * 86_400_000
+"""The longest interval, in milliseconds, that is found by its low end alone: a year."""
+
+
+def of_values(values: IndexValues, type: str) -> list[Entry]:
+    """Give the entries of one resource."""
+    made: list[Entry] = [
+        {"a": entry("t", type, v.atom), "v": v.code, "w": v.system} for v in values.tokens
+    ]
+    for reference in values.references:
+        made += _reference(reference, type)
+    for text in values.texts:
+        made.append({"a": entry("s", type, text.atom), "v": text.normal})
+        made.append({"a": entry("x", type, text.atom), "v": text.exact})
+    made += [_date(date, type) for date in values.dates]
+    made += [{"a": entry("u", type, uri.atom), "v": uri.value} for uri in values.uris]
+    for n in values.numbers:
+        made.append({"a": entry("n", type, n.atom), **_doubles(n.value, n.low, n.high)})
+    for q in values.quantities:
+        unit = {"s": q.system, "q": q.code}
+        made.append({"a": entry("q", type, q.atom), **_doubles(q.value, q.low, q.high), **unit})
+    return made
+
+
+def _reference(value: ReferenceValue, type: str) -> list[Entry]:
+    """Give one entry for a resource here; for a canonical with a version also one without it."""
+    if value.type or value.id:
+        return [{"a": entry("r", type, value.atom), "v": f"{value.type}/{value.id}"}]
+    made: list[Entry] = [{"a": entry("l", type, value.atom), "v": value.url}]
+    canonical, bar, _ = value.url.partition("|")
+    if bar:
+        made.append({"a": entry("c", type, value.atom), "v": canonical})
+    return made
+
+
+def _date(value: DateValue, type: str) -> Entry:
+    letter = "d" if 0 <= value.high - value.low <= NARROW else "D"
+    return {"a": entry(letter, type, value.atom), "v": value.low, "w": value.high}
+
+
+def _doubles(value: Decimal, low: Decimal, high: Decimal) -> Entry:
+    return {"v": float(value), "l": float(low), "h": float(high)}

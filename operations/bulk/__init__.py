@@ -1,0 +1,1 @@
+"""Bulk data: what an export reads, and the files that it writes."""
