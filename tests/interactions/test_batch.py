@@ -244,3 +244,16 @@ async def test_a_relative_reference_is_resolved_against_its_entry_s_full_url(doo
     places = [e["response"]["location"].partition("/fhir/")[2] for e in answered["entry"]]
     stored = await door.give("GET", places[0].partition("/_history")[0])
     assert stored["subject"]["reference"] == places[1].partition("/_history")[0]
+
+
+async def test_a_big_transaction_lets_others_be_answered(door):
+    await door.give("PUT", "Patient/p1", patient("p1"))
+    entries = [entry("PUT", f"Observation/o{n}", observation(f"o{n}")) for n in range(3000)]
+    writing = asyncio.create_task(door.give("POST", "", bundle("transaction", *entries)))
+    answered = 0
+    while not writing.done():
+        await asyncio.sleep(0)
+        assert (await door.call("GET", "Patient/p1")).status == 200
+        answered += 1
+    assert len((await writing)["entry"]) == 3000
+    assert answered > 20
