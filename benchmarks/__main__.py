@@ -125,9 +125,9 @@ def _new_study(seed: int, number: int, patient: int) -> bytes:
     return json.dumps(made).encode()
 
 
-def measure(patients: int, count: int, folder: Path) -> Iterator[dict[str, Any]]:
+def measure(patients: int, count: int, folder: Path, workers: int = 1) -> Iterator[dict[str, Any]]:
     """Load a store of `patients` x 60 resources and give a row for each workload and client count."""
-    with Server(folder / str(patients)) as server:
+    with Server(folder / str(patients), workers=workers) as server:
         bundles = [http("POST", "", transaction(group)) for group in data.patients(patients)]
         loaded = run(server.port, 2, bundles, [200])
         if loaded.wrong:
@@ -209,18 +209,20 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=list(SIZES), help="patients, 60 resources each"
     )
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer HTTP")
     parser.add_argument("--out", type=Path, default=Path(".data/bench.json"))
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for patients in given.sizes:
-            for one in measure(patients, given.requests, Path(folder)):
+            for one in measure(patients, given.requests, Path(folder), given.workers):
                 rows.append(one)
                 print(json.dumps(one), file=sys.stderr, flush=True)
     machine = {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "system": platform.system(),
+        "workers": given.workers,
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))

@@ -15,11 +15,17 @@ class Server:
     """`hounsfield serve` as a child process, open and without MLLP unless asked for."""
 
     def __init__(
-        self, data: Path, *, auth: Literal["smart", "open"] = "open", mllp: bool = False
+        self,
+        data: Path,
+        *,
+        auth: Literal["smart", "open"] = "open",
+        mllp: bool = False,
+        workers: int = 1,
     ) -> None:
         self.data = data
         self.mllp_port = 0
         self._options = ["--auth", auth, "--mllp-port", "0" if mllp else "off"]
+        self._options += ["--workers", str(workers)]
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
@@ -48,10 +54,13 @@ class Server:
         self._process.wait(30)
 
     def cpu_seconds(self) -> float:
-        """Give the CPU time that the process has used, in seconds."""
-        times = self._measured.cpu_times()
-        return float(times.user + times.system)
+        """Give the CPU time that the server's processes have used, in seconds."""
+        times = [one.cpu_times() for one in self._processes()]
+        return float(sum(spent.user + spent.system for spent in times))
 
     def resident_mb(self) -> float:
-        """Give the resident memory in MB."""
-        return float(self._measured.memory_info().rss) / 1e6
+        """Give the resident memory of the server's processes in MB."""
+        return float(sum(one.memory_info().rss for one in self._processes())) / 1e6
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self._measured, *self._measured.children(recursive=True)]

@@ -12,7 +12,8 @@ from resources.model import Resource
 class Offered(Struct, frozen=True):
     """What a server offers: interactions by level, conditional support, parameter types, operations.
 
-    `operations` holds (code, canonical of its definition, types, levels) of each.
+    `operations` holds (code, canonical of its definition, types, levels) of each; `custom` the search
+    parameters that were uploaded.
     """
 
     type_interactions: tuple[str, ...]
@@ -22,6 +23,7 @@ class Offered(Struct, frozen=True):
     operations: Sequence[tuple[str, str, frozenset[str], frozenset[str]]] = ()
     lenient: bool = False
     smart: Mapping[str, str] | None = None
+    custom: tuple[SearchParameter, ...] = ()
 
 
 _GENERAL = (("_id", "token"), ("_lastUpdated", "date"))
@@ -66,7 +68,7 @@ def capability_statement(
 def _resource(definitions: Definitions, offered: Offered, type_: str) -> dict[str, Any]:
     parameters = [
         _parameter(parameter)
-        for parameter in definitions.search_parameters
+        for parameter in (*definitions.search_parameters, *offered.custom)
         if type_ in _types(definitions, parameter) and searchable(offered, parameter)
     ]
     general = [{"name": name, "type": kind} for name, kind in _GENERAL]
@@ -106,7 +108,7 @@ def _parameter(parameter: SearchParameter) -> dict[str, Any]:
 def _references(definitions: Definitions, offered: Offered, type_: str) -> list[str]:
     return [
         f"{type_}:{parameter.code}"
-        for parameter in definitions.search_parameters
+        for parameter in (*definitions.search_parameters, *offered.custom)
         if parameter.type == "reference"
         and type_ in parameter.base
         and searchable(offered, parameter)

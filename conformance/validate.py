@@ -12,7 +12,7 @@ from conformance.place import Place
 from conformance.schema import References
 from conformance.structure import Structure
 from resources.definitions import Definitions
-from resources.model import Resource
+from resources.model import Resource, plain
 from resources.outcome import Issue
 
 _DEEPEST = 8
@@ -43,6 +43,12 @@ class Validator:
 
     def check(self, resource: Resource) -> tuple[Issue, ...]:
         """Give what is wrong with a resource, nothing where it is right; at most 100 issues."""
+        try:
+            return self._checked(resource)
+        except ValueError:  # the schema library refuses decimals that keep unusual digits
+            return self._checked(plain(resource))
+
+    def _checked(self, resource: Resource) -> tuple[Issue, ...]:
         found: dict[Issue, None] = {}
         for issue in self._issues(resource, _Inside(_named(resource))):
             found[issue] = None

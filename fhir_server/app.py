@@ -16,7 +16,6 @@ import operations
 from ai_observations import registry as models
 from ai_observations.inference import Inference, InstalledModels
 from ai_observations.process import InferenceProcess
-from conformance.capability_statement import Offered, capability_statement
 from conformance.validate import Validator
 from dicomweb_bridge.archive.local import LocalArchive
 from dicomweb_bridge.identity import Issuers
@@ -31,7 +30,6 @@ from fhir_server.hl7v2.listener import Listener
 from fhir_server.hl7v2.sender import Sender, Senders
 from fhir_server.http import health
 from fhir_server.http.metrics import Metrics
-from fhir_server.interactions import offered
 from fhir_server.jobs import deferred, shown
 from fhir_server.jobs.job import Job
 from fhir_server.jobs.kind import Kind
@@ -51,6 +49,7 @@ from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
+from fhir_server.statements import Statements
 from fhir_server.store.port import Care, Documents, instant
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.supervision import Child, Taken, alone
@@ -58,13 +57,11 @@ from operations import export, infer
 from operations.bulk.exporting import Exporting
 from operations.operation import Operation
 from resources import definitions as r4
-from resources.model import serialise
 from smart_auth import metadata
 from smart_auth.keys import KeyRing
 from smart_auth.open import OpenAuthorizer
 from smart_auth.smart import Ports, Smart
 
-VERSION = "0.1.0"
 _SECRETS = "secrets"
 _SWEEP_S = 600.0
 _LISTEN_WAIT_S = 5.0
@@ -317,10 +314,13 @@ async def _services(
     found = {m.code: m for m in registry.discover(modifiers, Modifier, "fhir_server.modifiers")}
     declared = list(registry.discover(operations, Operation, "fhir_server.operations"))
     routes = {operation.code: (operation.route(),) for operation in declared}
+    smart = metadata.oauth_uris if settings.auth == "smart" else None
+    statements = Statements(definitions, settings, declared, smart)
     policy = Policy(
         lenient=settings.unknown_parameters == "lenient",
         refuse_unresolved=settings.unresolved_references == "refuse",
         refuse_dangling=settings.delete_referenced == "refuse",
+        delete_several=settings.conditional_delete == "multiple",
         page_size=settings.page_size,
         page_limit=settings.page_limit,
     )
@@ -335,7 +335,8 @@ async def _services(
         new_id=lambda: str(uuid.uuid4()),
         policy=policy,
         operations={**routes, PLACE: (status.route(),)},
-        capabilities=_capabilities(definitions, settings, declared),
+        capabilities=statements.capabilities(),
+        terminology=statements.terminology(),
         models=installed,
         wake=wake,
     )
@@ -355,30 +356,3 @@ async def secret(documents: Documents, name: str) -> bytes:
             return found.value
         made = secrets.token_bytes(32)
         await documents.put(tenancy.DEFAULT, _SECRETS, name, made, revision=0)
-
-
-def _capabilities(
-    definitions: r4.Definitions, settings: Settings, declared: list[Operation]
-) -> Callable[[str], bytes]:
-    """Give what answers /metadata: built once for a base and kept."""
-    built: dict[str, bytes] = {}
-
-    def capabilities(base: str) -> bytes:
-        if base not in built:
-            offers = Offered(
-                type_interactions=offered.TYPE_INTERACTIONS,
-                system_interactions=offered.SYSTEM_INTERACTIONS,
-                conditionals=offered.CONDITIONALS,
-                parameter_types=offered.PARAMETER_TYPES,
-                operations=[(o.code, o.canonical, o.on, o.levels) for o in declared],
-                lenient=settings.unknown_parameters == "lenient",
-                smart=metadata.oauth_uris(base) if settings.auth == "smart" else None,
-            )
-            date = time.strftime("%Y-%m-%d", time.gmtime())
-            statement = capability_statement(
-                definitions, offers, base=base, version=VERSION, date=date
-            )
-            built[base] = serialise(statement)
-        return built[base]
-
-    return capabilities

@@ -47,6 +47,7 @@ class Policy:
     lenient: bool = False
     refuse_unresolved: bool = False
     refuse_dangling: bool = False
+    delete_several: bool = False
     page_size: int = 50
     page_limit: int = 1000
     max_entries: int = 10_000
@@ -82,6 +83,7 @@ class Services:
     operations: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
     defer: Handler | None = None
     capabilities: Callable[[str], bytes] = lambda _: b"{}"
+    terminology: Callable[[str], bytes] = lambda _: b"{}"
     models: Models | None = None
     wake: Callable[[], None] = lambda: None
 

@@ -132,6 +132,13 @@ class Settings:
         "allow|refuse",
         "Whether a resource may be deleted while others refer to it.",
     )
+    conditional_delete: Literal["single", "multiple"] = _setting(
+        "single",
+        read.one_of("single", "multiple"),
+        "single|multiple",
+        "How many matches a conditional delete may remove: one, or in one transaction as many as "
+        "_count allows (100 where it is not given). More are refused with 412.",
+    )
     max_body_bytes: int = _setting(
         64 * 1024 * 1024,
         read.size,

@@ -1,7 +1,7 @@
 """A resource as a JSON object: lossless parse and serialise (FHIR R4 json.html)."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -9,8 +9,36 @@ from resources import outcome
 
 Resource = dict[str, Any]
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
-_encoder = msgspec.json.Encoder(decimal_format="number")
+
+class Written(Decimal):
+    """A decimal that Python would write with other digits than it came with: 0.00000001, 1e2."""
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Keep the digits beside the value."""
+        made = super().__new__(cls, text)
+        made._text = text
+        return made
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def _decimal(text: str) -> Decimal:
+    value = Decimal(text)
+    return value if str(value) == text else Written(text)
+
+
+def _digits(value: object) -> msgspec.Raw:
+    if isinstance(value, Written):
+        return msgspec.Raw(str(value).encode())
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_decoder = msgspec.json.Decoder(float_hook=_decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_digits)
 
 
 def parse(data: bytes) -> Resource:
@@ -46,6 +74,15 @@ def copy(value: Any) -> Any:
     if isinstance(value, list):
         return [copy(part) for part in value]
     return value
+
+
+def plain(value: Any) -> Any:
+    """Give a copy of JSON whose decimals are all Python's own, for libraries that know no other."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return Decimal(str(value)) if isinstance(value, Written) else value
 
 
 def _position(fault: Exception) -> str:

@@ -35,7 +35,7 @@ class UnknownUnit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one of a unit is in base units: (number + offset) × factor, with the powers of its dimensions."""
+    """What one of a unit is in base units: (number + offset) times factor, with its powers of dimensions."""
 
     factor: Fraction
     dimensions: Dimensions

@@ -1,7 +1,12 @@
-"""The units that are known: prefixes, and atoms by what they are made of (https://ucum.org/ucum, tables 1-24)."""
+"""The units that are known: prefixes, and atoms by what they are (https://ucum.org/ucum, tables 1-24)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 PREFIXES: Mapping[str, str] = MappingProxyType(
     {
@@ -12,21 +17,21 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
-METRIC = frozenset(
+METRIC = _names(
     "mol sr Hz N Pa J W A V F Ohm S Wb T H lm lx Bq Gy Sv l L ar t bar u eV pc cal cal_th dyn erg P St "
     "Mx G Oe Gb Ci R RAD REM kat U eq osm m[Hg] m[H2O] g% By bit Bd tex [iU] [IU] Kt sb Lmb ph "
-    "[Cal] Eq".split()
+    "[Cal] Eq"
 )
 """Atoms that take a metric prefix, the base units apart."""
 
 ARBITRARY: Mapping[str, str] = MappingProxyType(
     {
         name: name.replace("[IU]", "[iU]")
-        for name in (
+        for name in _names(
             "[iU] [IU] [arb'U] [USP'U] [GPL'U] [MPL'U] [APL'U] [beth'U] [anti'Xa'U] [todd'U] [dye'U] "
             "[smgy'U] [bdsk'U] [ka'U] [knk'U] [mclg'U] [tb'U] [CCID_50] [TCID_50] [EID_50] [PFU] [FFU] "
             "[CFU] [IR] [BAU] [AU] [Amb'a'1'U] [PNU] [Lf] [D'ag'U] [FEU] [ELU] [EU]"
-        ).split()
+        )
     }
 )
 """Arbitrary units, which compare to nothing else, by the dimension they stand for."""

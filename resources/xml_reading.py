@@ -16,6 +16,7 @@ from resources.xml_frame import Child, Frame, children
 from resources.xml_shape import FHIR, RESOURCE
 
 _DEEPEST = 200
+_MALFORMED = "The body is not well-formed XML in UTF-8"
 _BOM = b"\xef\xbb\xbf"
 _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA_HINTS = frozenset((f"{_SCHEMA} schemaLocation", f"{_SCHEMA} noNamespaceSchemaLocation"))
@@ -45,9 +46,11 @@ class _Reader:
     def read(self) -> Resource:
         """Give the resource; raises Misfit, its place told by `place`."""
         try:
+            if b"\0" in self.data:  # as in UTF-16, which expat would take for what it is
+                raise Misfit(_MALFORMED)
             self.parser.Parse(self.data, True)  # noqa: FBT003 - the C function takes it so
         except expat.ExpatError:
-            raise Misfit("The body is not well-formed XML in UTF-8") from None
+            raise Misfit(_MALFORMED) from None
         finally:
             del self.parser  # it holds this reader, and that the whole document
         resource: Resource = next(iter(self.document.value.values()))

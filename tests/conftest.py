@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import mongod
 import pytest
 
 CORPUS = "HOUNSFIELD_CORPUS"
@@ -35,6 +36,13 @@ def corpus() -> Path:
 def size() -> Callable[[int, int], int]:
     """Choose how much: `size(20, 2000)` is 20 in `make test` and 2000 in `make prove`."""
     return lambda small, full: full if PROVE else small
+
+
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real replica set, without a database; it is started for the session if need be."""
+    with mongod.replica_set_of_one(tmp_path_factory.mktemp("mongod")) as url:
+        yield url
 
 
 class LeftLoopback(AssertionError):

@@ -1,15 +1,20 @@
 """A conditional URL to none or one match: https://hl7.org/fhir/R4/http.html#ccreate"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
 from fhir_server.search import parse
-from fhir_server.search.expression import Plan
+from fhir_server.search.expression import And, Branch, Plan
 from fhir_server.store.port import Version
 from resources.outcome import Invalid, PreconditionFailed
 
 MANY = 2
+USUAL = 100
+"""How many a conditional delete may remove where several are allowed and _count is not given."""
+MOST = 10_000
+"""The largest _count of a conditional delete."""
 
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:
@@ -37,3 +42,33 @@ async def one(context: Context, plan_: Plan) -> Version | None:
     if len(found) > 1:
         raise PreconditionFailed("Several resources match the condition", issue="multiple-matches")
     return found[0].version if found else None
+
+
+async def several(
+    context: Context, type_: str, query: tuple[tuple[str, str], ...]
+) -> Sequence[Version]:
+    """Give every match that the caller may delete, at most as many as _count says.
+
+    Raises PreconditionFailed where there are more, Invalid for a _count that is no whole number above 0.
+    """
+    rest = tuple(pair for pair in query if pair[0] != "_count")
+    most = _most([value for name, value in query if name == "_count"])
+    plan_ = plan_of(context, type_, rest)
+    mine = context.services.planner.allowed(type_, context.access, "d")
+    branches = tuple(Branch(b.type, And((b.where, mine))) for b in plan_.branches)
+    found = await context.services.store.search(replace(plan_, branches=branches, limit=most + 1))
+    if len(found) > most:
+        raise PreconditionFailed(
+            f"More than {most} resources match; _count may allow more, up to {MOST}",
+            issue="multiple-matches",
+        )
+    return [match.version for match in found]
+
+
+def _most(counts: Sequence[str]) -> int:
+    if not counts:
+        return USUAL
+    text = counts[0]
+    if len(counts) > 1 or not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MOST:
+        raise Invalid(f"_count of a conditional delete is 1 to {MOST}", issue="value")
+    return int(text)

@@ -1,5 +1,8 @@
 """Interaction delete, conditional delete included: https://hl7.org/fhir/R4/http.html#delete"""
 
+from collections.abc import Sequence
+from typing import Final
+
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.update import expected, stale
@@ -7,7 +10,10 @@ from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.values import no_values
 from fhir_server.store.port import Change, Key, Version, VersionConflict, VersionIs
-from resources.outcome import NotFound
+from resources.model import serialise
+from resources.outcome import Conflict, NotFound, information
+
+_ROUNDS: Final = 20
 
 
 async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
@@ -22,14 +28,51 @@ async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -
 
 
 async def conditional_delete(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
-    """Delete the one match; nothing to delete succeeds, several matches are refused with 412."""
+    """Delete what matches: one, or where the setting allows it several; none to delete succeeds.
+
+    More matches than may be deleted are refused with 412, as is If-Match where not one alone matches.
+    """
     known_type(context, type_)
+    for _ in range(_ROUNDS):
+        found = await matching(context, request, type_)
+        if not found:
+            return FhirResponse(204)
+        if len(found) == 1:
+            return await _removed(context, request, found[0].key)
+        try:
+            return await _all_removed(context, request, found)
+        except VersionConflict:
+            continue  # one of them was changed meanwhile, and may match no more
+    raise Conflict("What matches is changed by others all the time; send it again")
+
+
+async def matching(context: Context, request: FhirRequest, type_: str) -> Sequence[Version]:
+    """Give what a conditional delete is to remove; raises PreconditionFailed for more than it may."""
     context.require(type_, "d")
     context.require(type_, "s")
+    if context.services.policy.delete_several and "if-match" not in request.headers:
+        return await conditional.several(context, type_, request.query)
     match = await conditional.one(context, conditional.plan_of(context, type_, request.query))
     if match is None or await reach.current(context, match.key, "d") is None:
-        return FhirResponse(204)
-    return await _removed(context, request, match.key)
+        return ()
+    return (match,)
+
+
+async def _all_removed(
+    context: Context, request: FhirRequest, found: Sequence[Version]
+) -> FhirResponse:
+    """Delete several as they were found, all or none; raises VersionConflict."""
+    changes = tuple(deletion(version.key) for version in found)
+    await referential.refuse(context, changes)
+    await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
+    if answer.preferences(request).get("return") == "OperationOutcome":
+        return FhirResponse(200, serialise(information(f"{len(found)} resources were deleted")))
+    return FhirResponse(204)
+
+
+def unchanged(version: Version) -> VersionIs:
+    """Give the precondition that a version is still the current one."""
+    return VersionIs(version.key, version.version_id)
 
 
 def deletion(key: Key) -> Change:

@@ -1,7 +1,17 @@
 """(method, path) to interaction or operation: the FHIR URL table (FHIR R4 http.html#summary)."""
 
 from fhir_server.context import Context, Handler, Route
-from fhir_server.interactions import answer, batch, create, delete, history, read, search, update
+from fhir_server.interactions import (
+    answer,
+    batch,
+    capabilities,
+    create,
+    delete,
+    history,
+    read,
+    search,
+    update,
+)
 from fhir_server.interactions.query import Place, Within
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
@@ -10,7 +20,9 @@ _INSTANCE_HISTORY = 3
 _ASYNC = "_async"
 
 
-async def dispatch(context: Context, request: FhirRequest) -> FhirResponse:
+async def dispatch(  # noqa: PLR0911 - one return a method
+    context: Context, request: FhirRequest
+) -> FhirResponse:
     """Run the interaction or operation that a request names; raises FhirError."""
     parts = [part for part in request.path.split("/") if part]
     if parts and parts[0] == _ASYNC:
@@ -57,7 +69,7 @@ async def _get(  # noqa: PLR0911 - one return a URL form
         return await history.history(context, request, *parts[:-1])
     match parts:
         case ["metadata"]:
-            return _capabilities(context, request)
+            return capabilities.capabilities(context, request)
         case [type_]:
             return await search.search(context, request, Place(type_))
         case [type_, id_]:
@@ -117,14 +129,6 @@ async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> F
             raise MethodNotAllowed("DELETE is not offered here")
 
 
-def _capabilities(context: Context, request: FhirRequest) -> FhirResponse:
-    """Interaction capabilities: https://hl7.org/fhir/R4/http.html#capabilities"""
-    mode = dict(request.query).get("mode", "full")
-    if mode != "full":
-        raise NotSupported("The CapabilityStatement is offered with mode=full")
-    return FhirResponse(200, context.services.capabilities(context.base))
-
-
 async def _operation(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
     route = _route(context, parts)
     if request.method not in {"GET", "POST"} or (request.method == "GET" and route.affects_state):
@@ -134,7 +138,8 @@ async def _operation(context: Context, request: FhirRequest, parts: list[str]) -
 
 def _route(context: Context, parts: list[str]) -> Route:
     level = ("system", "type", "instance")[min(len(parts) - 1, 2)]
-    for route in context.services.operations.get(parts[-1][1:], ()):
+    code = parts[-1][1:]
+    for route in context.services.operations.get(code, ()) if code != _ASYNC else ():
         typed = level == "system" or parts[0] in route.types or not route.types
         if level in route.levels and typed and len(parts) <= 3:
             return route

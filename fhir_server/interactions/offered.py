@@ -1,7 +1,5 @@
 """What the door offers, as values: the CapabilityStatement and the docs follow from here."""
 
-from collections.abc import Mapping
-
 TYPE_INTERACTIONS = (
     "read",
     "vread",
@@ -14,9 +12,9 @@ TYPE_INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
-CONDITIONALS: Mapping[str, bool | str] = {
+# conditionalDelete is a setting
+CONDITIONALS: dict[str, bool | str] = {
     "conditionalCreate": True,
     "conditionalRead": "full-support",
     "conditionalUpdate": True,
-    "conditionalDelete": "single",
 }

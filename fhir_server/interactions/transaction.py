@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.context import Context, Handler
 from fhir_server.interactions import answer, conditional, linking, reach, referential, writing
-from fhir_server.interactions.delete import deletion, removed
+from fhir_server.interactions.delete import deletion, matching, removed, unchanged
 from fhir_server.interactions.entry import Answered, rendered, request_of
 from fhir_server.interactions.update import chosen, expected, may_write, same, stale
 from fhir_server.message import FhirRequest, FhirResponse
@@ -33,7 +33,10 @@ _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2}
 
 @dataclass(slots=True)
 class _Step:
-    """One entry on its way: its request, where it writes, what it writes, and what guards it."""
+    """One entry on its way: its request, where it writes, what it writes, and what guards it.
+
+    `more` is what a conditional delete removes beside the first match.
+    """
 
     index: int
     request: FhirRequest
@@ -42,6 +45,7 @@ class _Step:
     existing: Version | None = None
     change: Change | None = None
     unchanged: bool = False
+    more: list[Change] = field(default_factory=list)
     guards: list[Precondition] = field(default_factory=list)
 
 
@@ -135,12 +139,7 @@ async def _identify(context: Context, step: _Step) -> None:
         case "DELETE", [type_, id_]:
             await _delete(context, step, answer.key(context, type_, id_))
         case "DELETE", [type_] if step.request.query:
-            context.require(type_, "d")
-            plan = conditional.plan_of(context, type_, step.request.query)
-            match_ = await conditional.one(context, plan)
-            step.unchanged = match_ is None
-            if match_ is not None:
-                await _delete(context, step, match_.key)
+            await _conditional_delete(context, step, type_)
         case _:
             raise Invalid(
                 "The entry's url does not fit its method", expression=f"{_place(step)}.request.url"
@@ -183,6 +182,17 @@ async def _delete(context: Context, step: _Step, key: Key) -> None:
     _guard(step)
 
 
+async def _conditional_delete(context: Context, step: _Step, type_: str) -> None:
+    found = await matching(context, step.request, type_)
+    step.unchanged = not found
+    for version in found[:1]:
+        step.key, step.change = version.key, deletion(version.key)
+        _guard(step)
+    step.more = [deletion(version.key) for version in found[1:]]
+    if step.more:
+        step.guards += [unchanged(version) for version in found]
+
+
 def _body(step: _Step) -> Resource:
     resource = step.entry.get("resource")
     if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
@@ -196,12 +206,14 @@ def _refuse_overlap(steps: list[_Step]) -> None:
     for step in steps:
         if step.key is None or (step.unchanged and step.request.method == "POST"):
             continue
-        if step.key in seen:
-            first, second = sorted((seen[step.key], step.index))
-            raise Invalid(
-                f"Entries {first} and {second} write to the same resource", expression=_place(step)
-            )
-        seen[step.key] = step.index
+        for key in (step.key, *(change.key for change in step.more)):
+            if key in seen:
+                first, second = sorted((seen[key], step.index))
+                raise Invalid(
+                    f"Entries {first} and {second} write to the same resource",
+                    expression=_place(step),
+                )
+            seen[key] = step.index
 
 
 def _links(context: Context, steps: list[_Step]) -> linking.Links:
@@ -253,13 +265,20 @@ async def _commit(context: Context, steps: list[_Step]) -> dict[int, Version]:
     changes = [step.change for step in written if step.change is not None]
     if not changes:
         return {}
+    changes += [change for step in written for change in step.more]
     await referential.refuse(context, changes)
     guards = [guard for step in steps for guard in step.guards]
     try:
         versions = await context.services.store.commit(changes, guards)
     except VersionConflict as conflict:
+        if any(step.more and _removes(step, conflict.key) for step in written):
+            raise MatchConflict(0, (conflict.key,)) from None
         raise stale(conflict) from None
-    return {step.index: version for step, version in zip(written, versions, strict=True)}
+    return {step.index: version for step, version in zip(written, versions, strict=False)}
+
+
+def _removes(step: _Step, key: Key) -> bool:
+    return key == step.key or any(change.key == key for change in step.more)
 
 
 def _answer(

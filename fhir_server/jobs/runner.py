@@ -85,20 +85,31 @@ class Runner:
             log.warning("job left", fault=type(fault).__name__)
 
     async def _idle(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), _POLL_S)
+        with contextlib.suppress(TimeoutError):  # wait_for of 3.11 may swallow a cancellation
+            async with asyncio.timeout(_POLL_S):
+                await self._woken.wait()
 
     async def _do(self, held: Held) -> None:
         """Run the job of a place, and close it; one that is to be tried again keeps its place."""
         started = await self._started(held)
         if started is not None:
-            await self._tell(started)
-            changes = await self._worked(held, started)
+            changes = await self._attempted(held, started)
             if changes is None:
                 await self._queue.release(held, _BACKOFF * 4**started.attempts)
                 return
             await _change(self._documents, started, **changes)
         await self._close(held)
+
+    async def _attempted(self, held: Held, started: Job) -> dict[str, Any] | None:
+        """Tell that a job runs, and do its work; where this worker is stopped the attempt does not count."""
+        try:
+            await self._tell(started)
+            return await self._worked(held, started)
+        except asyncio.CancelledError:
+            before = started.attempts - 1
+            await _change(self._documents, started, state="queued", attempts=before)
+            await self._queue.release(held)
+            raise
 
     async def _started(self, held: Held) -> Job | None:
         """Begin an attempt; None where the job has ended. Attempts that all ended in a crash are enough."""
@@ -120,23 +131,16 @@ class Runner:
     async def _worked(self, held: Held, job: Job) -> dict[str, Any] | None:
         """Do the work under a heartbeat; gives how the job ends, None where it is to be tried again.
 
-        Where it is not this worker's any more there is nothing to change. Where this worker is stopped,
-        the attempt does not count.
+        Where it is not this worker's any more there is nothing to change.
         """
         work = asyncio.create_task(self._outcome(job))
         beat = asyncio.create_task(self._beat(held, job, work))
         try:
             await asyncio.wait({work})
-        except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait({work})
-            before = job.attempts - 1
-            await _change(self._documents, job, state="queued", attempts=before)
-            await self._queue.release(held)
-            raise
         finally:
+            work.cancel()
             beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
+            await asyncio.gather(work, beat, return_exceptions=True)
         return {} if work.cancelled() else work.result()
 
     async def _outcome(self, job: Job) -> dict[str, Any] | None:

@@ -198,7 +198,7 @@ SortKey = int | str | float | None
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: after the resource with these sort keys, and seen as of `until`.
+    """Where a page begins: after the resource with these sort keys.
 
     `place` is the store's own total order of the last resource of the page before (opaque outside the store).
     """
@@ -211,7 +211,8 @@ class Cursor:
 class Plan:
     """A whole search: branches by type, order, page. `limit` None gives all, 0 none.
 
-    Without `sort` the order is the store's own: newest update last. Every order is total.
+    Without `sort` the order is the store's own: by type, clinical date and place, the undated first.
+    Every order is total.
     """
 
     tenant: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import cmp_to_key
@@ -17,11 +18,15 @@ from fhir_server.search.values import IndexValues, no_values
 from fhir_server.store.port import (
     Change,
     Document,
+    Extract,
     Key,
     Match,
     MatchConflict,
+    OutOfOrder,
     Page,
+    Past,
     Precondition,
+    Reindexed,
     Scope,
     StoreUnavailable,
     Version,
@@ -92,6 +97,54 @@ class MemoryStore:
         kept = {(v.key, v.version_id) for r in self._records.values() for v in r.versions}
         return [] if logged == kept else ["The log of changes and the versions disagree."]
 
+    async def purge(self, key: Key) -> int:
+        """Erase every version but the current one; gives how many."""
+        async with self._lock:
+            record = self._records.get(key)
+            if record is None:
+                return 0
+            gone = {version.position for version in record.versions[:-1]}
+            del record.versions[:-1]
+            self._log = [version for version in self._log if version.position not in gone]
+            return len(gone)
+
+    async def reindex(
+        self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
+    ) -> Reindexed:
+        """Give the next current resources new index values."""
+        async with self._lock:
+            current = (r for r in self._records.values() if r.current.body is not None)
+            wanted = (r for r in current if r.place > after and type in {None, r.current.key.type})
+            some = sorted(wanted, key=lambda record: record.place)[:limit]
+            changed = 0
+            for record in some:
+                values = extract(record.current.key, record.current.body or b"")
+                changed += values != record.values
+                record.values = values
+            return Reindexed(len(some), changed, some[-1].place if len(some) == limit else None)
+
+    async def import_versions(self, versions: Sequence[Past]) -> int:
+        """Take over versions with their numbers and times; gives how many were new. Raises OutOfOrder."""
+        async with self._lock:
+            news = list(self._news(versions))
+            latest = self._log[-1].updated if self._log else 0
+            for past in news:
+                if past.updated < latest:
+                    raise OutOfOrder
+                latest = past.updated
+            for past in news:
+                self._place(_version(past, self._last + 1), past.values)
+        self._wake()
+        return len(news)
+
+    def _news(self, versions: Sequence[Past]) -> Iterator[Past]:
+        """Give those that are higher than the current version of their resource."""
+        known = {key: record.current.version_id for key, record in self._records.items()}
+        for past in versions:
+            if past.version_id > known.get(past.key, 0):
+                known[past.key] = past.version_id
+                yield past
+
     # --- Store ---
 
     async def read(self, key: Key) -> Version | None:
@@ -144,17 +197,18 @@ class MemoryStore:
         try:
             while not self._closed:
                 woken.clear()
-                for version in self._log[after:]:
+                start = bisect_right(self._log, after, key=lambda version: version.position)
+                for version in self._log[start:]:
                     after = version.position
                     yield version
-                if after == len(self._log):
+                if after >= self._last:
                     await woken.wait()
         finally:
             self._followers.discard(woken)
 
     async def position(self) -> int:
         """Give the position of the newest version, 0 in an empty store."""
-        return len(self._log)
+        return self._last
 
     async def explain(self, plan: Plan) -> str:
         """Tell that everything is looked at."""
@@ -237,15 +291,24 @@ class MemoryStore:
             return Version(key, 0, 0, "DELETE", None, 0) if record is None else record.current
         number = 1 if record is None else record.current.version_id + 1
         body = None if change.body is None else change.body.at(number, updated)
-        version = Version(key, number, updated, change.method, body, len(self._log) + 1)
+        version = Version(key, number, updated, change.method, body, self._last + 1)
+        self._place(version, change.values)
+        return version
+
+    @property
+    def _last(self) -> int:
+        return self._log[-1].position if self._log else 0
+
+    def _place(self, version: Version, values: IndexValues) -> None:
+        """Make a version the current one of its resource."""
         self._log.append(version)
-        values = no_values() if body is None else change.values
+        record = self._records.get(version.key)
+        values = no_values() if version.body is None else values
         if record is None:
-            self._records[key] = _Record(len(self._records) + 1, [version], values)
+            self._records[version.key] = _Record(len(self._records) + 1, [version], values)
         else:
             record.versions.append(version)
             record.values = values
-        return version
 
     def _search(self, plan: Plan) -> Sequence[Match]:
         tenant = _Tenant(self._records, plan.tenant)
@@ -313,6 +376,10 @@ def _compare(a: SortKey, b: SortKey, *, descending: bool) -> int:
         return 1 if a is None else -1
     before = a < b  # type: ignore[operator]  # the keys of one place are of one type
     return -1 if before != descending else 1
+
+
+def _version(past: Past, position: int) -> Version:
+    return Version(past.key, past.version_id, past.updated, past.method, past.body, position)
 
 
 def _place(match: Match) -> Cursor:

@@ -7,7 +7,9 @@ durable: when `commit` or `put` returns, a crash the instant after loses nothing
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -220,6 +222,33 @@ class Documents(Protocol):
         """Remove what has expired; gives how many."""
 
 
+Extract = Callable[[Key, bytes], IndexValues]
+"""Gives the index values of a resource from its JSON."""
+
+
+class Reindexed(Struct, frozen=True):
+    """A step of a reindex: resources looked at and changed, and where to go on (None: all are done)."""
+
+    seen: int
+    changed: int
+    after: int | None
+
+
+class Past(Struct, frozen=True):
+    """A version as it was in another store, with its number and time, and its index values here."""
+
+    key: Key
+    version_id: int
+    updated: int
+    method: Method
+    body: bytes | None
+    values: IndexValues
+
+
+class OutOfOrder(Exception):
+    """Versions to be taken over are older than what the store holds already; nothing was written."""
+
+
 class Care(Protocol):
     """The care of an installation's store."""
 
@@ -232,6 +261,38 @@ class Care(Protocol):
     async def verify(self) -> Sequence[str]:
         """Check integrity; gives a sentence for each fault found."""
 
+    async def purge(self, key: Key) -> int:
+        """Erase, for good, every version but the current one (a deletion is one); gives how many.
+
+        The current version keeps its number, and later ones go on from there.
+        """
+
+    async def reindex(
+        self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
+    ) -> Reindexed:
+        """Give the next `limit` current resources, of all tenants, the index values that `extract` gives.
+
+        No version is made. `after` is 0 at first, then what the step before gave. A resource that is
+        written meanwhile has the values of its writer.
+        """
+
+    async def import_versions(self, versions: Sequence[Past]) -> int:
+        """Take over versions, oldest first, with their numbers and times; all or none; gives how many were new.
+
+        Versions that are here already, or lower than the current one, are passed over, so that it can be
+        run again. Raises OutOfOrder for a version older than the newest one here.
+        """
+
+
+class Copied(Protocol):
+    """A store that can copy itself whole while it is written to."""
+
+    async def backup(self, folder: Path, pinned: Callable[[], None]) -> int:
+        """Copy resources and documents as they are at one position into files of a folder; gives the position.
+
+        `pinned` is called, in whatever thread, as soon as the position is fixed.
+        """
+
 
 class SchemaTooNew(Exception):
     """The stored schema is newer than this program knows; it is not touched."""
@@ -243,6 +304,7 @@ def instant(milliseconds: int) -> str:
     return f"{_seconds(seconds)}.{part:03d}Z"
 
 
+@lru_cache(16)  # the versions of one commit share their instant
 def _seconds(seconds: int) -> str:
     from_epoch = time.gmtime(seconds)
     return time.strftime("%Y-%m-%dT%H:%M:%S", from_epoch)

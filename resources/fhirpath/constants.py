@@ -23,7 +23,7 @@ _PREFIXES: Mapping[str, str] = MappingProxyType(
 
 
 def constant(name: str) -> Run:
-    """Give what lists the items of a constant by name; unknown ones are a SemanticFault when they are used."""
+    """Give what lists the items of a constant by name; an unknown one is a SemanticFault in use."""
     known = _TEXTS.get(name)
     for prefix, url in _PREFIXES.items():
         if name.startswith(prefix):

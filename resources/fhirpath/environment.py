@@ -1,4 +1,4 @@
-"""What one evaluation is given, what it may use, and what it has used (FHIRPath N1 9, FHIR R4 fhirpath.html)."""
+"""What one evaluation is given, what it may use and has used (FHIRPath N1 9, FHIR R4 fhirpath.html)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Environment:
 
     `resolve` takes a reference that no contained resource answers. `member_of` takes a code, Coding or
     CodeableConcept and a value set's canonical. `conforms_to` takes a resource and a profile's canonical and
-    gives None for a profile that it does not know. `html_checks` tells whether a narrative's XHTML is allowed.
-    `variables` are constants such as %patient. Strictly, an element that a type has not is a fault, not nothing.
+    gives None for a profile that it does not know. `html_checks` tells whether a narrative's XHTML may stand.
+    `variables` are constants such as %patient. Strictly, an element that a type has not is a fault.
     """
 
     now: datetime | None = None
@@ -66,10 +66,14 @@ class State:
         if self.left < 0:
             raise RunawayFault("the expression takes too many steps")
 
+    def room(self, size: int) -> None:
+        """Refuse a text of more characters than one may have; raises RunawayFault."""
+        if size > self.environment.limits.text:
+            raise RunawayFault("the expression makes too long a text")
+
     def short(self, text: str) -> str:
         """Give a text that was made, paying for its length; raises RunawayFault where it is too long."""
-        if len(text) > self.environment.limits.text:
-            raise RunawayFault("the expression makes too long a text")
+        self.room(len(text))
         self.spend(1 + len(text) // 1000)
         return text
 
@@ -81,7 +85,9 @@ class State:
         zone = at.utcoffset()
         second = Decimal(f"{at.second}.{at.microsecond // 1000:03d}")
         parts = (at.year, at.month, at.day, at.hour, at.minute, second)
-        return Temporal("DateTime", parts, None if zone is None else int(zone.total_seconds() // 60))
+        return Temporal(
+            "DateTime", parts, None if zone is None else int(zone.total_seconds() // 60)
+        )
 
 
 class Focus:
@@ -90,7 +96,11 @@ class Focus:
     __slots__ = ("index", "state", "this", "total")
 
     def __init__(
-        self, this: list[Item], state: State, index: int | None = None, total: list[Item] | None = None
+        self,
+        this: list[Item],
+        state: State,
+        index: int | None = None,
+        total: list[Item] | None = None,
     ) -> None:
         self.this = this
         self.state = state

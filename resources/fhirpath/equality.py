@@ -9,12 +9,12 @@ from resources.fhirpath import quantity, temporal
 from resources.fhirpath.faults import EvaluationFault
 from resources.fhirpath.item import Item
 from resources.fhirpath.quantity import Quantity
-from resources.fhirpath.system import Value, value_of
+from resources.fhirpath.system import Value, has_parts, value_of
 from resources.fhirpath.temporal import Temporal
 
 
 def equal(left: Sequence[Item], right: Sequence[Item]) -> bool | None:
-    """Tell whether two collections are equal in order; None where one is empty or precision leaves it open."""
+    """Tell whether two collections are equal in order; None where that is not known."""
     if not left or not right:
         return None
     if len(left) != len(right):
@@ -145,10 +145,12 @@ def _plain(text: str) -> str:
 
 
 def order(left: Item, right: Item) -> int | None:
-    """Give -1, 0 or 1, None where precision or units leave it open; raises EvaluationFault for what has no order."""
+    """Give -1, 0 or 1, None where that is not known; raises EvaluationFault for what has no order."""
     a, b = value_of(left), value_of(right)
-    if a is None or b is None or isinstance(a, bool) or isinstance(b, bool):
+    if has_parts(left) or has_parts(right) or isinstance(a, bool) or isinstance(b, bool):
         raise EvaluationFault("what is compared has no order")
+    if a is None or b is None:
+        return None
     pair = _quantities(a, b)
     if pair is not None:
         return quantity.compare(*pair)

@@ -1,4 +1,4 @@
-"""FHIRPath evaluated over plain JSON resources: the whole of N1 with FHIR's own functions (FHIR R4 fhirpath.html).
+"""FHIRPath over plain JSON resources: the whole of N1 with FHIR's own functions (FHIR R4 fhirpath.html).
 
 An expression is lowered once to closures. Items keep their R4 or System type and their place in the resource.
 """
@@ -56,7 +56,10 @@ class Evaluator:
         run = _lowered(text)
         item = focus if isinstance(focus, Item) else self.tree.root(focus)
         state = State(self.tree, environment, (item,))
-        return Evaluation(run(Focus([item], state)), state.traced)
+        try:
+            return Evaluation(run(Focus([item], state)), state.traced)
+        except RecursionError:
+            raise RunawayFault("the expression is nested too deeply") from None
 
     def items(
         self, text: str, focus: dict[str, Any] | Item, environment: Environment = _NOTHING

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from decimal import Decimal
+from typing import TypeVar
 
 from resources.fhirpath.environment import Focus, Run
 from resources.fhirpath.faults import EvaluationFault, SemanticFault
@@ -50,8 +51,8 @@ def truth(items: Sequence[Item]) -> bool | None:
     return value if isinstance(value, bool) else True
 
 
-def one(items: Sequence[Item], *kinds: type[T]) -> T | None:
-    """Give the value of the only item, of one of the types; None where there is none.
+def one(items: Sequence[Item], kind: type[T]) -> T | None:
+    """Give the value of the only item, of a type; None where there is none.
 
     Raises EvaluationFault for several items or another type.
     """
@@ -59,11 +60,19 @@ def one(items: Sequence[Item], *kinds: type[T]) -> T | None:
     if found is None:
         return None
     value = value_of(found)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        if value is None and found.value is None:
-            return None
-        raise SemanticFault(f"{found.type} is not of a type that this takes")
-    return value
+    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+        return value
+    if value is None and found.value is None:
+        return None
+    raise SemanticFault(f"{found.type} is not of a type that this takes")
+
+
+def number(items: Sequence[Item]) -> int | Decimal | None:
+    """Give the only item as a number, None where there is none; raises as `one` does."""
+    found = single(items)
+    if found is not None and isinstance(value_of(found), Decimal):
+        return one(items, Decimal)
+    return one(items, int)
 
 
 def values(found: Value | None) -> list[Item]:
@@ -82,6 +91,6 @@ def of_value(name: str, kind: type[T], compute: Callable[[T], Value | None]) -> 
     def call(focus: Focus, items: list[Item], arguments: tuple[Run, ...]) -> list[Item]:
         del focus, arguments
         found = one(items, kind)
-        return [] if found is None else values(compute(cast("T", found)))
+        return [] if found is None else values(compute(found))
 
     return Function(name, call)

@@ -1,6 +1,6 @@
-"""Functions on collections: existence, filtering, projection, subsetting, combining (FHIRPath N1 5.1-5.4, 7.1)."""
+"""Functions on collections: existence, filtering, projection, combining (FHIRPath N1 5.1-5.4, 7.1)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from resources.fhirpath import equality
 from resources.fhirpath.environment import Focus, Run
@@ -77,16 +77,16 @@ def _select(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item
 
 def _repeat(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
     """Project again and again what is new, so that a cycle ends."""
-    seen: dict[object, Item] = {}
+    seen: dict[Hashable, Item] = {}
     pending = items
     while pending:
         fresh: list[Item] = []
         for _, found in _each(focus, pending, arguments[0]):
             focus.state.spend(len(found))
             for item in found:
-                place = equality.key(item) if item.parent is None else id(item.value), item.place
-                if place not in seen:
-                    seen[place] = item
+                known = equality.key(item)
+                if known not in seen:
+                    seen[known] = item
                     fresh.append(item)
         pending = fresh
     return list(seen.values())

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from resources.fhirpath import quantity, temporal
+from resources.fhirpath.arithmetic import represented
 from resources.fhirpath.environment import Focus, Run
 from resources.fhirpath.faults import EvaluationFault, SemanticFault
 from resources.fhirpath.function import Function, one, single, table, truth, values
 from resources.fhirpath.item import Item
 from resources.fhirpath.item import truth as told
-from resources.fhirpath.operators import represented
 from resources.fhirpath.quantity import Quantity
 from resources.fhirpath.system import Value, value_of
 from resources.fhirpath.temporal import Temporal
@@ -32,7 +32,7 @@ def _to_boolean(value: Value) -> bool | None:
         case bool():
             return value
         case int() | Decimal():
-            return {1: True, 0: False}.get(value)  # type: ignore[call-overload, no-any-return]
+            return bool(value) if value in {0, 1} else None
         case str():
             low = value.lower()
             return True if low in _TRUE else False if low in _FALSE else None
@@ -169,7 +169,7 @@ def _iif(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
         raise SemanticFault("the criterion of iif is a boolean")
     if truth(criterion):
         return arguments[1](inner)
-    return arguments[2](inner) if len(arguments) > 2 else []  # noqa: PLR2004 - the otherwise-result
+    return arguments[2](inner) if len(arguments) > 2 else []
 
 
 CONVERSION_FUNCTIONS = table(

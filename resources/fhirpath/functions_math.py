@@ -12,11 +12,11 @@ from decimal import (
     Overflow,
 )
 
+from resources.fhirpath.arithmetic import represented
 from resources.fhirpath.environment import Focus, Run
 from resources.fhirpath.faults import EvaluationFault
-from resources.fhirpath.function import Function, one, single, table, values
+from resources.fhirpath.function import Function, number, one, single, table, values
 from resources.fhirpath.item import Item
-from resources.fhirpath.operators import represented
 from resources.fhirpath.quantity import DIGITS, Quantity
 from resources.fhirpath.system import value_of
 
@@ -34,7 +34,7 @@ def _number(name: str, compute: Callable[[_Number], _Number]) -> Function:
 
     def call(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
         del focus, arguments
-        return _computed(compute, one(items, int, Decimal))
+        return _computed(compute, number(items))
 
     return Function(name, call)
 
@@ -43,7 +43,7 @@ def _numbers(name: str, compute: Callable[[_Number, _Number], _Number]) -> Funct
     """Give a function of two numbers, which is empty where one of them is."""
 
     def call(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
-        return _computed(compute, one(items, int, Decimal), one(arguments[0](focus), int, Decimal))
+        return _computed(compute, number(items), number(arguments[0](focus)))
 
     return Function(name, call, 1, 1)
 
@@ -64,14 +64,10 @@ def _absolute(focus: Focus, items: list[Item], arguments: _Arguments) -> list[It
     match value:
         case None:
             return []
-        case Quantity(number, unit, calendar):
-            return values(Quantity(abs(number), unit, calendar))
-        case bool():
-            raise EvaluationFault("abs takes a number or quantity")
-        case int() | Decimal():
-            return values(represented(abs(value)))
+        case Quantity(held, unit, calendar):
+            return values(Quantity(abs(held), unit, calendar))
         case _:
-            raise EvaluationFault("abs takes a number or quantity")
+            return _computed(abs, number(items))
 
 
 def _whole(rounding: str) -> Callable[[_Number], _Number]:
@@ -79,7 +75,7 @@ def _whole(rounding: str) -> Callable[[_Number], _Number]:
 
 
 def _round(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
-    value = one(items, int, Decimal)
+    value = number(items)
     places = one(arguments[0](focus), int) if arguments else 0
     if value is None or places is None:
         return []

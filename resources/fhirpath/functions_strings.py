@@ -4,6 +4,7 @@ import base64
 import binascii
 import html
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,9 @@ from resources.fhirpath.system import value_of
 _Arguments = tuple[Run, ...]
 _LONGEST_PATTERN = 4000
 _MEMORY = 4 << 20
+_COST_OF_A_MATCH = 10
+_GROUP = re.compile(r"\$(\d)")
+_BARE_QUOTE = re.compile(r'((?:^|[^\\])(?:\\\\)*)"')
 
 
 @lru_cache(maxsize=512)
@@ -59,28 +63,28 @@ def _replacing(name: str, compute: Callable[[Focus, str, str, str], str]) -> Fun
 
 
 def _replaced(focus: Focus, text: str, old: str, new: str) -> str:
-    places = len(text) + 1 if not old else len(text) // len(old)
-    if places * len(new) > 2 * focus.state.environment.limits.text:
-        places = text.count(old)
-        if places * len(new) > focus.state.environment.limits.text:
-            raise RunawayFault("the expression makes too long a text")
+    places = text.count(old)
+    focus.state.room(len(text) + places * len(new))
     return text.replace(old, new)
 
 
 def _replaced_matches(focus: Focus, text: str, pattern: str, new: str) -> str:
+    """Replace each match; $1 to $9 in what comes instead stand for the pattern's groups."""
     if not pattern:
         return text
-    found = _pattern(pattern)
-    limit = focus.state.environment.limits.text // max(1, len(new))
-    if len(text) >= limit and sum(1 for _ in found.finditer(text)) > limit:
-        raise RunawayFault("the expression makes too long a text")
-    return str(found.sub(_substitution(new), text))
+    pieces, end, size = [], 0, len(text)
+    for match in _pattern(pattern).finditer(text):
+        focus.state.spend(_COST_OF_A_MATCH)
+        put = _GROUP.sub(lambda name, match=match: _group(match, int(name[1])), new)  # type: ignore[misc]
+        size += len(put)
+        focus.state.room(size)
+        pieces += [text[end : match.start()], put]
+        end = match.end()
+    return "".join((*pieces, text[end:]))
 
 
-def _substitution(new: str) -> str:
-    """Write a replacement with $1 or ${1} as RE2 has it, with \\1."""
-    escaped = new.replace("\\", "\\\\")
-    return str(re2.sub(r"\$\{?(\d)\}?", r"\\\1", escaped)) if "$" in escaped else escaped
+def _group(match: Any, number: int) -> str:
+    return (match[number] or "") if number <= match.re.groups else ""
 
 
 def _substring(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
@@ -106,8 +110,7 @@ def _join(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
     texts = [value for value in map(value_of, items) if value is not None]
     if separator is None or not all(isinstance(text, str) for text in texts):
         raise EvaluationFault("join takes strings")
-    if sum(len(str(t)) + len(separator) for t in texts) > focus.state.environment.limits.text:
-        raise RunawayFault("the expression makes too long a text")
+    focus.state.room(sum(len(str(text)) + len(separator) for text in texts))
     return values(separator.join(str(text) for text in texts)) if items else []
 
 
@@ -166,11 +169,12 @@ def _unescaped(_focus: Focus, text: str, form: str) -> str | None:
 
 
 def _json_text(text: str) -> str | None:
+    """Undo JSON's escapes; quotation marks that are not escaped may stand."""
     try:
-        found = json.loads(f'"{text}"')
+        found = json.loads(_BARE_QUOTE.sub(r"\1\"", f" {text}").join(('"', '"')))
     except ValueError:
         return None
-    return found if isinstance(found, str) else None
+    return str(found)[1:]
 
 
 STRING_FUNCTIONS = table(

@@ -54,9 +54,7 @@ def _number(value: Decimal, digits: int | None, *, high: bool) -> Decimal | None
         return None
     half = Decimal((0, (5,), min(0, int(value.as_tuple().exponent)) - 1))
     edge = _WIDE.add(value, half if high else -half)
-    return edge.quantize(
-        Decimal(1).scaleb(-places), ROUND_CEILING if high else ROUND_FLOOR, _WIDE
-    )
+    return edge.quantize(Decimal(1).scaleb(-places), ROUND_CEILING if high else ROUND_FLOOR, _WIDE)
 
 
 def _temporal(value: Temporal, digits: int | None, *, high: bool) -> Temporal | None:

@@ -24,7 +24,7 @@ QUANTITY = "System.Quantity"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From a type to one of its elements in JSON: names, content type, and whether it repeats or is primitive."""
+    """From a type to one of its elements in JSON: names, content type, whether it repeats or is primitive."""
 
     name: str
     property: str
@@ -37,8 +37,8 @@ class Step:
 class Item:
     """A value with its type: an R4 type, the path of a nested element, or a System type.
 
-    `extra` is the object that holds id and extension of a primitive. `parent`, `step` and `index` tell where it
-    is; a value that was computed has none.
+    `extra` is the object that holds id and extension of a primitive. `parent`, `step` and `index` tell where
+    it is; a value that was computed has none.
     """
 
     __slots__ = ("extra", "index", "parent", "step", "type", "value")
@@ -46,7 +46,7 @@ class Item:
     def __init__(
         self,
         value: Any,
-        type: str,  # noqa: A002 - the specification's word
+        type: str,
         extra: dict[str, Any] | None = None,
         parent: Item | None = None,
         step: Step | None = None,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from resources.fhirpath import temporal, type_tests
 from resources.fhirpath import quantity as quantities
+from resources.fhirpath import temporal, type_tests
 from resources.fhirpath.constants import constant
 from resources.fhirpath.environment import Focus, Run
 from resources.fhirpath.expression import (
@@ -37,29 +37,36 @@ _UNORDERED = frozenset({"children", "descendants"})
 
 
 def lower(node: Node, depth: int = 0) -> Run:
-    """Give what an expression lists; raises SemanticFault for an unknown function, RunawayFault for deep nesting."""
+    """Give what lists an expression; raises SemanticFault for unknown functions, RunawayFault for depth."""
     if depth > _DEEPEST:
         raise RunawayFault("the expression is nested too deeply")
     match node:
-        case Literal() | Quantity() | Empty():
-            found = _constant(node)
-            return lambda _focus: found
+        case Path(target, name):
+            run = _path(target, name, depth + 1)
+        case Call(target, name, arguments):
+            run = _call(target, name, arguments, depth + 1)
+        case Index(target, place):
+            run = _index(target, place, depth + 1)
+        case TypeTest(operator, operand, name):
+            run = _type_test(operator, lower(operand, depth + 1), name)
+        case Sign(operator, operand):
+            run = _sign(operator, lower(operand, depth + 1))
+        case Binary():
+            run = _chain(node, depth + 1)
+        case _:
+            run = _leaf(node)
+    return run
+
+
+def _leaf(node: Literal | Quantity | Empty | This | External) -> Run:
+    match node:
         case This(name):
             return _THIS[name]
         case External(name):
             return constant(name)
-        case Path(target, name):
-            return _path(target, name, depth + 1)
-        case Call(target, name, arguments):
-            return _call(target, name, arguments, depth + 1)
-        case Index(target, place):
-            return _index(target, place, depth + 1)
-        case TypeTest(operator, operand, name):
-            return _type_test(operator, lower(operand, depth + 1), name)
-        case Sign(operator, operand):
-            return _sign(operator, lower(operand, depth + 1))
-        case Binary(operator, left, right):
-            return _binary(operator, lower(left, depth + 1), lower(right, depth + 1))
+        case _:
+            found = _constant(node)
+            return lambda _focus: found
 
 
 def _constant(node: Literal | Quantity | Empty) -> list[Item]:
@@ -224,6 +231,18 @@ def _negative(value: Value) -> Value:
             raise EvaluationFault("only numbers and quantities have a sign")
 
 
+def _chain(node: Node, depth: int) -> Run:
+    """Lower a | b | c …, which is nested to the left however long it is, without going deeper for each."""
+    rights: list[Binary] = []
+    while isinstance(node, Binary):
+        rights.append(node)
+        node = node.left
+    run = lower(node, depth)
+    for binary in reversed(rights):
+        run = _binary(binary.operator, run, lower(binary.right, depth))
+    return run
+
+
 def _binary(operator: str, left: Run, right: Run) -> Run:
     operate = OPERATORS[operator]
 
@@ -232,4 +251,3 @@ def _binary(operator: str, left: Run, right: Run) -> Run:
         return operate(focus, left, right)
 
     return run
-

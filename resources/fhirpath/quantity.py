@@ -1,4 +1,4 @@
-"""Quantities of FHIRPath: UCUM or calendar units, compared and computed exactly (FHIRPath N1 4.1.8, 6.1, 6.6)."""
+"""Quantities of FHIRPath: UCUM or calendar units, computed exactly (FHIRPath N1 4.1.8, 6.1, 6.6)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,10 +59,10 @@ def duration(quantity: Quantity) -> str | None:
 
 
 def canonical(quantity: Quantity) -> _Canonical:
-    """Give a quantity in base units; calendar years and months, and unknown units, are dimensions of their own."""
+    """Give a quantity in base units; calendar years and months, and unknown units, are other dimensions."""
     value = Fraction(quantity.value)
     single = word(quantity.unit) if quantity.calendar else None
-    if single in _MONTHS:
+    if single is not None and single in _MONTHS:
         return value * _MONTHS[single], (("calendar month", 1),)
     if single is not None:
         return value * _CALENDAR_SECONDS[single], (("s", 1),)
@@ -116,7 +116,9 @@ def alike(left: Decimal, right: Decimal) -> bool:
     places = min(max(0, -int(left.as_tuple().exponent)), max(0, -int(right.as_tuple().exponent)))
     unit = Decimal(1).scaleb(-places)
     context = Context(prec=1000)
-    return left.quantize(unit, ROUND_HALF_UP, context) == right.quantize(unit, ROUND_HALF_UP, context)
+    return left.quantize(unit, ROUND_HALF_UP, context) == right.quantize(
+        unit, ROUND_HALF_UP, context
+    )
 
 
 def decimal(value: Fraction) -> Decimal:

@@ -12,17 +12,20 @@ Key = tuple[Run, bool]
 
 
 def sorted_by(operand: Run, keys: Sequence[Key]) -> Run:
-    """Give what sorts by keys, each with whether it descends; what has no key comes last, or first if it does."""
+    """Give what sorts by keys, each with whether it descends; without a key comes last, or first if so."""
 
     def run(focus: Focus) -> list[Item]:
         found = operand(focus)
         focus.state.spend(len(found) * len(found).bit_length())
-        ranked = [
-            (item, [single(key(focus.at(item, index))) for key, _ in keys])
+        ranks = [
+            [single(key(focus.at(item, index))) for key, _ in keys]
             for index, item in enumerate(found)
         ]
-        ranked.sort(key=cmp_to_key(lambda a, b: _order(a[1], b[1], keys)))
-        return [item for item, _ in ranked]
+
+        def order(left: int, right: int) -> int:
+            return _order(ranks[left], ranks[right], keys)
+
+        return [found[place] for place in sorted(range(len(found)), key=cmp_to_key(order))]
 
     return run
 

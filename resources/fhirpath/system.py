@@ -1,4 +1,4 @@
-"""Items as values of the System types, which operators and functions work on (FHIRPath N1 4.1, FHIR R4 fhirpath.html)."""
+"""Items as values of the System types (FHIRPath N1 4.1, FHIR R4 fhirpath.html)."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -29,7 +29,9 @@ _QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration"})
 _TYPES: Mapping[type, str] = MappingProxyType(
     {bool: BOOLEAN, int: INTEGER, Decimal: DECIMAL, str: STRING, Quantity: QUANTITY}
 )
-_TEMPORALS: Mapping[str, str] = MappingProxyType({"Date": DATE, "DateTime": DATE_TIME, "Time": TIME})
+_TEMPORALS: Mapping[str, str] = MappingProxyType(
+    {"Date": DATE, "DateTime": DATE_TIME, "Time": TIME}
+)
 
 
 def item(value: Value) -> Item:
@@ -50,6 +52,11 @@ def value_of(found: Item) -> Value | None:
         return _quantity(value) if found.type in _QUANTITIES else None
     read = _READERS.get(found.type)
     return read(value) if read is not None else _string(value)
+
+
+def has_parts(found: Item) -> bool:
+    """Tell whether an item is an object that can never be worth a single value."""
+    return isinstance(found.value, dict) and found.type not in _QUANTITIES
 
 
 def _boolean(value: Any) -> bool | None:

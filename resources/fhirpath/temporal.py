@@ -1,4 +1,4 @@
-"""Dates, dateTimes and times of partial precision: read, compared, added to (FHIRPath N1 4, 5.5, 6.2, 6.6.7)."""
+"""Dates, dateTimes and times of partial precision: read, compared, added to (FHIRPath N1 4, 6.2, 6.6.7)."""
 
 import re
 from calendar import monthrange
@@ -184,10 +184,14 @@ def plus(value: Temporal, amount: Decimal, unit: str) -> Temporal | None:
     return _seconds_plus(value, moved)
 
 
-_SECONDS = {
-    "week": 604_800, "day": 86_400, "hour": 3600, "minute": 60, "second": 1,
+_SECONDS: dict[str, Part] = {
+    "week": 604_800,
+    "day": 86_400,
+    "hour": 3600,
+    "minute": 60,
+    "second": 1,
     "millisecond": Decimal("0.001"),
-}  # fmt: skip
+}
 
 
 def _exactly(amount: Decimal, unit: str) -> Decimal:

@@ -1,7 +1,7 @@
 """is, as and ofType: items by their type (FHIRPath N1 6.3, 5.2.4).
 
-R4's own expressions apply `as` to several items, and it keeps exact primitive types: a code is a string for `is`,
-but is not kept by `as(string)`.
+R4's own expressions apply `as` to several items, and it keeps exact primitive types: a code is a string
+for `is`, but is not kept by `as(string)`.
 """
 
 from resources.definitions import Definitions
@@ -27,7 +27,7 @@ _SYSTEM = frozenset(
 
 
 def named(definitions: Definitions, written: str) -> tuple[str, ...]:
-    """Give the types that a name means: FHIR's before those of System; raises SemanticFault for an unknown one."""
+    """Give the types that a name means: FHIR's before those of System; raises SemanticFault for none."""
     if written.startswith("System."):
         return (written,) if written in _SYSTEM else ()
     name = written.removeprefix("FHIR.")

@@ -10,6 +10,7 @@ import pytest
 import stored
 
 from fhir_server.store.memory import MemoryStore
+from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.sqlite.store import SqliteStore
 
 
@@ -18,13 +19,27 @@ def clock() -> stored.Clock:
     return stored.Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite in threads"])
+@pytest.fixture
+async def mongo(mongo_url: str, clock: stored.Clock) -> AsyncIterator[MongoStore]:
+    url = stored.named(mongo_url)
+    made = MongoStore(url, clinical=stored.clinical, clock=clock)
+    await made.open()
+    yield made
+    await made.close()
+    await stored.drop(url)
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite in threads", "mongo"])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: stored.Clock
 ) -> AsyncIterator[Any]:
-    made: MemoryStore | SqliteStore
+    made: MemoryStore | SqliteStore | MongoStore
+    url = ""
     if request.param == "memory":
         made = MemoryStore(clinical=stored.clinical, clock=clock)
+    elif request.param == "mongo":
+        url = stored.named(request.getfixturevalue("mongo_url"))
+        made = MongoStore(url, clinical=stored.clinical, clock=clock)
     else:
         made = SqliteStore(
             tmp_path / "store.sqlite",
@@ -36,6 +51,8 @@ async def store(
     yield made
     faults = await made.verify()
     await made.close()
+    if url:
+        await stored.drop(url)
     assert faults == []
 
 

@@ -1,11 +1,11 @@
-"""Generated resources and generated plans: what is found in memory is found in SQLite, page by page."""
+"""Generated resources and plans: what is found in memory is found in SQLite and MongoDB, page by page."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stored import TENANT, clinical, delete, key, put
+from stored import TENANT, clinical, delete, drop, key, named, put
 
 from fhir_server.search.expression import (
     And,
@@ -51,6 +51,7 @@ from fhir_server.search.values import (
     UriValue,
 )
 from fhir_server.store.memory import MemoryStore
+from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.sqlite import compile as compiler
 from fhir_server.store.sqlite import sources
 from fhir_server.store.sqlite.store import SqliteStore
@@ -214,15 +215,19 @@ async def pages(store: Any, plan: Plan, size: int) -> list[Any]:
 groups = st.lists(st.lists(a_change(), min_size=2, max_size=6), min_size=2, max_size=4)
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["gathered", "streamed"])
-@settings(
+SETTINGS = settings(
     max_examples=1000 if PROVE else 150,
     derandomize=True,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(written=groups, asked=st.lists(a_plan(), min_size=4, max_size=8))
+some_plans = st.lists(a_plan(), min_size=4, max_size=8)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["gathered", "streamed"])
+@SETTINGS
+@given(written=groups, asked=some_plans)
 def test_memory_and_sqlite_find_the_same(
     tmp_path_factory: Any, streaming: bool, written: list[list[Any]], asked: list[Plan]
 ) -> None:
@@ -233,26 +238,68 @@ def test_memory_and_sqlite_find_the_same(
             patch.setattr(compiler, "PROBES", (1,))
             patch.setattr(compiler, "THOROUGH", (1,))
             patch.setattr(sources, "_SEPARATE", 1)
-        asyncio.run(agree(tmp_path_factory.mktemp("agreement"), written, asked))
+        asyncio.run(agree_with_sqlite(tmp_path_factory.mktemp("agreement"), written, asked))
 
 
-async def agree(folder: Path, written: list[list[Any]], asked: list[Plan]) -> None:
+async def agree_with_sqlite(folder: Path, written: list[list[Any]], asked: list[Plan]) -> None:
     now = [NOW]
-    memory = MemoryStore(clinical=clinical, clock=lambda: now[0])
     sqlite = SqliteStore(folder / "s.sqlite", clinical=clinical, clock=lambda: now[0])
     await sqlite.open()
     try:
-        for changes in written:
-            assert await memory.commit(changes) == await sqlite.commit(changes)
-            now[0] += 1
-        for plan in asked:
-            whole = await pages(memory, plan, 1000)
-            assert await pages(sqlite, plan, 1000) == whole
-            assert await pages(sqlite, plan, 2) == whole
-            assert await pages(memory, plan, 2) == whole
-            everything = [m.version.key for m in await sqlite.search(plan)]
-            assert everything == [found for found, _ in whole]
-            assert await sqlite.count(plan) == len(whole) == await memory.count(plan)
-        assert await sqlite.verify() == []
+        await agree(sqlite, now, written, asked)
     finally:
         await sqlite.close()
+
+
+class Mongo:
+    """One database and one event loop for all examples; each begins with nothing stored."""
+
+    def __init__(self, url: str) -> None:
+        self.now = [NOW]
+        self.url = named(url)
+        self.runner = asyncio.Runner()
+        self.store = MongoStore(self.url, clinical=clinical, clock=lambda: self.now[0])
+        self.runner.run(self.store.open())
+
+    async def agree(self, written: list[list[Any]], asked: list[Plan]) -> None:
+        for name in ("resources", "history", "changes"):
+            await self.store._database[name].delete_many({})
+        await self.store._database["head"].update_one({}, {"$set": {"position": 0, "updated": 0}})
+        self.now[0] = NOW
+        await agree(self.store, self.now, written, asked)
+
+    def close(self) -> None:
+        self.runner.run(self.store.close())
+        self.runner.run(drop(self.url))
+        self.runner.close()
+
+
+@pytest.fixture
+def mongo_alone(mongo_url: str) -> Iterator[Mongo]:
+    made = Mongo(mongo_url)
+    yield made
+    made.close()
+
+
+@SETTINGS
+@given(written=groups, asked=some_plans)
+def test_memory_and_mongo_find_the_same(
+    mongo_alone: Mongo, written: list[list[Any]], asked: list[Plan]
+) -> None:
+    mongo_alone.runner.run(mongo_alone.agree(written, asked))
+
+
+async def agree(store: Any, now: list[int], written: list[list[Any]], asked: list[Plan]) -> None:
+    memory = MemoryStore(clinical=clinical, clock=lambda: now[0])
+    for changes in written:
+        assert await memory.commit(changes) == await store.commit(changes)
+        now[0] += 1
+    for plan in asked:
+        whole = await pages(memory, plan, 1000)
+        assert await pages(store, plan, 1000) == whole
+        assert await pages(store, plan, 2) == whole
+        assert await pages(memory, plan, 2) == whole
+        everything = [m.version.key for m in await store.search(plan)]
+        assert everything == [found for found, _ in whole]
+        assert await store.count(plan) == len(whole) == await memory.count(plan)
+    assert await store.verify() == []

@@ -34,6 +34,14 @@ async def clients(served):
         yield client
 
 
+@pytest.fixture
+async def afresh(served):
+    """Each request on a connection of its own, to whichever process took it."""
+    headers = {"Connection": "close"}
+    async with httpx.AsyncClient(base_url=served.base, headers=headers, timeout=60) as client:
+        yield client
+
+
 def workers(served):
     return psutil.Process(served.process.pid).children()
 
@@ -46,15 +54,11 @@ def answering(served):
     ]
 
 
-async def readiness(served):
-    async with httpx.AsyncClient() as client:
-        return (await client.get(served.base.removesuffix("/fhir") + "/readyz")).json()
-
-
-async def until(served, wanted):
+async def until(client, served, wanted):
     """Wait until readiness is as wanted, and give it."""
+    url = served.base.removesuffix("/fhir") + "/readyz"
     end = time.monotonic() + 60
-    while not wanted(found := await readiness(served)):
+    while not wanted(found := (await client.get(url)).json()):
         assert time.monotonic() < end, found
         await asyncio.sleep(0.05)
     return found
@@ -85,70 +89,68 @@ async def test_of_racing_version_aware_updates_one_wins(clients):
         assert (await clients.get("/Patient/aware")).json()["meta"]["versionId"] == str(version + 1)
 
 
-async def test_what_one_process_wrote_the_other_reads_at_once(served):
+async def test_what_one_process_wrote_the_other_reads_at_once(afresh):
     for number in range(40):
-        async with httpx.AsyncClient(base_url=served.base) as one:
-            body = {"resourceType": "Basic", "id": f"b{number}", "code": {"text": "x"}}
-            assert (await one.put(f"/Basic/b{number}", json=body)).status_code == 201
-        async with httpx.AsyncClient(base_url=served.base) as other:
-            assert (await other.get(f"/Basic/b{number}")).status_code == 200
-            assert (await other.get(f"/Basic?_id=b{number}")).json()["total"] == 1
+        body = {"resourceType": "Basic", "id": f"b{number}", "code": {"text": "x"}}
+        assert (await afresh.put(f"/Basic/b{number}", json=body)).status_code == 201
+        assert (await afresh.get(f"/Basic/b{number}")).status_code == 200
+        assert (await afresh.get(f"/Basic?_id=b{number}")).json()["total"] == 1
 
 
-async def test_instances_of_one_study_sent_to_both_processes_make_one_whole_study(served):
+async def test_instances_of_one_study_sent_to_both_processes_make_one_whole_study(served, afresh):
     root, count = served.base.removesuffix("/fhir") + "/dicom-web", 24
 
     async def stow(number):
         file = dicomweb.ct(study=77, series=number % 3, number=number)
         frame = b"--part\r\nContent-Type: application/dicom\r\n\r\n%b\r\n--part--\r\n" % file
         headers = {"Content-Type": DICOM, "Accept": "application/dicom+json"}
-        async with httpx.AsyncClient(timeout=60) as client:
-            return await client.post(f"{root}/studies", content=frame, headers=headers)
+        return await afresh.post(f"{root}/studies", content=frame, headers=headers)
 
     answered = await asyncio.gather(*(stow(number) for number in range(count)))
     assert [one.status_code for one in answered] == [200] * count
     uid = f"{dicomweb.ROOT}.77"
     for _ in range(8):  # from either process
-        async with httpx.AsyncClient() as client:
-            found = await client.get(f"{root}/studies/{uid}/instances")
-            assert len(found.json()) == count
-            url = f"{served.base}/ImagingStudy?identifier=urn:dicom:uid|urn:oid:{uid}"
-            (entry,) = (await client.get(url)).json()["entry"]
+        found = await afresh.get(f"{root}/studies/{uid}/instances")
+        assert len(found.json()) == count
+        url = f"/ImagingStudy?identifier=urn:dicom:uid|urn:oid:{uid}"
+        (entry,) = (await afresh.get(url)).json()["entry"]
         assert entry["resource"]["numberOfInstances"] == count
         assert sum(s["numberOfInstances"] for s in entry["resource"]["series"]) == count
 
 
 @pytest.mark.parametrize("which", [1, 0], ids=["another", "the one that leads"])
-async def test_a_killed_process_is_restarted_and_readiness_tells_it(served, which):
+async def test_a_killed_process_is_restarted_and_readiness_tells_it(served, afresh, which):
     before = {worker.pid for worker in workers(served)}
-    ready = await until(served, lambda found: found["ready"])
+    ready = await until(afresh, served, lambda found: found["ready"])
     assert ready["components"]["worker 1"] == ready["components"]["worker 2"] == "ok"
     assert ready["components"]["jobs"] == ready["components"]["mllp"] == "ok"
     os.kill(sorted(before)[which], signal.SIGKILL)
-    down = await until(served, lambda found: not found["ready"])
+    down = await until(afresh, served, lambda found: not found["ready"])
     assert "down" in down["components"][f"worker {which + 1}"]
-    async with httpx.AsyncClient(base_url=served.base) as client:
-        assert (await client.post("/Patient", json={"resourceType": "Patient"})).status_code == 201
-    await until(served, lambda found: found["ready"])
+    assert (await afresh.post("/Patient", json={"resourceType": "Patient"})).status_code == 201
+    await until(afresh, served, lambda found: found["ready"])
     after = {worker.pid for worker in workers(served)}
     assert len(after) == 2
     assert len(after & before) == 1
 
 
-async def test_metrics_count_what_all_processes_answered(served):
+async def test_metrics_count_what_all_processes_answered(served, afresh):
     root = served.base.removesuffix("/fhir")
     count = '{door="fhir",method="DELETE",status="404"}'
 
     async def counted():
-        async with httpx.AsyncClient() as client:
-            lines = (await client.get(f"{root}/metrics")).text.splitlines()
+        lines = (await afresh.get(f"{root}/metrics")).text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if count in line)
 
     before = await counted()
     for _ in range(20):
-        async with httpx.AsyncClient(base_url=served.base) as client:
-            assert (await client.delete(f"/Patient/{uuid.uuid4()}")).status_code == 404
+        assert (await afresh.delete(f"/Patient/{uuid.uuid4()}")).status_code == 404
     assert await counted() == before + 20
+
+
+def test_what_one_process_refuses_several_refuse_in_the_same_words(served):
+    with pytest.raises(AssertionError, match="another server serves"):
+        Served(served.data, "--workers", "2")
 
 
 async def test_sigterm_drains_every_process_and_exits_0(served):
@@ -165,13 +167,6 @@ async def test_workers_end_where_the_process_that_started_them_is_killed(tmp_pat
     gone, alive = psutil.wait_procs(left, timeout=30)
     assert (len(gone), alive) == (2, [])
     made.kill() if made.process.poll() is None else made._closed()
-
-
-def test_what_one_process_refuses_several_refuse_in_the_same_words(tmp_path):
-    first = Served(tmp_path)
-    with pytest.raises(AssertionError, match="another server serves"):
-        Served(tmp_path, "--workers", "2")
-    first.stop()
 
 
 def test_settings_reach_a_worker_as_they_are(tmp_path):

@@ -1,4 +1,4 @@
-"""A small server without HTTP: a store, real interactions, operations and jobs, and a worker to start and stop."""
+"""A small server without HTTP: a store, interactions, operations, jobs, and a worker to start and stop."""
 
 import asyncio
 import contextlib
@@ -93,7 +93,9 @@ class World:
         """Call as an edge does, and give the response, an error's too."""
         path, _, query = url.removeprefix(BASE + "/").partition("?")
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
-        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             return await dispatch(self.context, FhirRequest(method, path, pairs, sent, raw))
@@ -135,21 +137,33 @@ class World:
 
     async def until(self, id_, *states):
         """Wait for a job to be in one of the states, and give it."""
-        async with asyncio.timeout(60):
-            while (job := await self.job(id_)) is None or job.state not in states:
-                await asyncio.sleep(0.005)
-        return job
+
+        async def reached():
+            job = await self.job(id_)
+            return job if job is not None and job.state in states else None
+
+        return await eventually(reached)
 
     async def closed(self, id_):
         """Wait for a job to have ended and to have left the queue, and give it."""
         job = await self.until(id_, *jobs.ENDED)
-        async with asyncio.timeout(60):
-            while any(job.id in place.key for place in await self.places()):
-                await asyncio.sleep(0.005)
+
+        async def left():
+            return not any(job.id in place.key for place in await self.places())
+
+        await eventually(left)
         return job
 
     async def places(self):
         return await self.documents.list(jobs.QUEUE_TENANT, jobs.QUEUE)
+
+
+async def eventually(found, seconds=60):
+    """Ask until something is found, and give it."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await found()):  # noqa: ASYNC110 - what is awaited is in a store
+            await asyncio.sleep(0.005)
+    return answer
 
 
 def job_id(response):

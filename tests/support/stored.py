@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
+
+from pymongo import AsyncMongoClient
 
 from fhir_server.search.expression import ALWAYS, Branch, Expression, Plan
 from fhir_server.search.values import IndexValues, Value, no_values
@@ -76,3 +79,15 @@ def ids(matches: Any) -> list[str]:
     """Give the ids of matches in their order."""
     found: list[Match] = list(matches)
     return [match.version.key.id for match in found]
+
+
+def named(url: str) -> str:
+    """Give a replica set's URL with a database name that nothing else has."""
+    server, _, options = url.partition("?")
+    return f"{server.rstrip('/')}/test-{uuid.uuid4().hex}?{options}"
+
+
+async def drop(url: str) -> None:
+    """Remove the database that a URL names."""
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        await client.drop_database(client.get_default_database())

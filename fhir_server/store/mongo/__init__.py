@@ -1,1 +1,1 @@
-"""The MongoDB adapter of the store ports (docs/adr/0012-mongo-layout.md); only the composition root names it."""
+"""The MongoDB adapter of the store ports; only the composition root names it."""

@@ -35,9 +35,14 @@ def identity(tenant: str, type: str, id: str) -> str:
     return f"{tenant}/{type}/{id}"
 
 
+def named(key: Key) -> str:
+    """Give the `_id` of a key's document."""
+    return identity(key.tenant, key.type, key.id)
+
+
 def of_key(key: Key) -> Filter:
     """Give the filter of one resource's document: the shard key and its `_id`."""
-    return {"_id": identity(key.tenant, key.type, key.id), "tenant": key.tenant, "id": key.id}
+    return {"_id": named(key), "tenant": key.tenant, "id": key.id}
 
 
 def entry(letter: str, type: str, atom: str) -> str:

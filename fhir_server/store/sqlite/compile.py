@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 from fhir_server.search.expression import And, Branch, Cursor, Kind, Or, Plan, Sort, SortKey
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
+from fhir_server.store.sqlite.arms import Arm, Source
 from fhir_server.store.sqlite.conditions import Bindings, Conditions
 from fhir_server.store.sqlite.keys import Hashes, double, ordinal
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.rows import TABLES
-from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Arm, Source, Sources
+from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Sources
 
 ROW: Final = "id, version, updated, method, position, body"
 BY_DATE: Final = "resource_order"

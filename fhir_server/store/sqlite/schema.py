@@ -64,7 +64,11 @@ CREATE TABLE document(
 CREATE INDEX document_expires ON document(expires) WHERE expires IS NOT NULL;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (FIRST,)
+PURGED: Final = """
+ALTER TABLE resource ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (FIRST, PURGED)
 """What leads from each schema version to the next; the first makes an empty file into version 1."""
 
 PAGE_BYTES: Final = 8192

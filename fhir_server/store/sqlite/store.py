@@ -18,18 +18,22 @@ from fhir_server.search.match import Clinical
 from fhir_server.store.port import (
     Change,
     Document,
+    Extract,
     Key,
     Match,
     Page,
+    Past,
     Precondition,
+    Reindexed,
     Scope,
     StoreUnavailable,
     Version,
 )
-from fhir_server.store.sqlite import documents, schema
+from fhir_server.store.sqlite import care, documents, schema
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.reader import OverBudget, Reader
 from fhir_server.store.sqlite.transaction import Transaction
+from fhir_server.store.sqlite.turn import Turn
 from fhir_server.store.sqlite.verify import faults
 from fhir_server.store.sqlite.writer import Work, Writer
 
@@ -116,6 +120,24 @@ class SqliteStore:
     async def verify(self) -> Sequence[str]:
         """Check the file and what must hold between its tables; gives a sentence for each fault found."""
         return await self._in_thread(lambda reader: list(faults(reader.connection)))
+
+    async def purge(self, key: Key) -> int:
+        """Erase every version but the current one; gives how many."""
+        return await self._write(care.Purge(key))
+
+    async def reindex(
+        self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
+    ) -> Reindexed:
+        """Give the next current resources new index values."""
+        return await self._write(care.Reindex(extract, type, after, limit))
+
+    async def import_versions(self, versions: Sequence[Past]) -> int:
+        """Take over versions with their numbers and times; gives how many were new. Raises OutOfOrder."""
+        return await self._write(care.Import(versions))
+
+    async def backup(self, folder: Path, pinned: Callable[[], None]) -> int:
+        """Copy the file as it is at one position into a folder; gives the position."""
+        return await asyncio.to_thread(care.backup, self._path, folder, pinned)
 
     # --- Store ---
 
@@ -281,7 +303,8 @@ class SqliteStore:
         schema.migrate(writes)
         self._hashes = Hashes(schema.secret(writes))
         checkpoints = schema.connect(self._path, cache_kib=_THREAD_CACHE_KIB, writes=True)
-        transaction = Transaction(writes, self._hashes, self._clinical, self._clock)
+        self._turn = Turn(self._path)
+        transaction = Transaction(writes, self._hashes, self._clinical, self._clock, self._turn)
         self._writer = Writer(transaction, checkpoints, self._wake)
         self._writing = (writes, checkpoints)
 
@@ -290,6 +313,7 @@ class SqliteStore:
         self._pool.shutdown()
         for connection in (*self._connections, *self._writing):
             connection.close()
+        self._turn.close()
 
     def _wake(self) -> None:
         for follower in self._followers:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import apsw
 import msgspec
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
-from fhir_server.search.values import no_values
+from fhir_server.search.values import IndexValues, no_values
 from fhir_server.store.port import (
     Change,
     Key,
     MatchConflict,
+    OutOfOrder,
+    Past,
     Precondition,
     Version,
     VersionConflict,
@@ -26,11 +28,14 @@ from fhir_server.store.port import (
 )
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.reader import Reader
-from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json
+from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json, same
+from fhir_server.store.sqlite.turn import Turn
 
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
 
+_AT_ONCE: Final = 50
+_THERE: Final = f"SELECT target FROM resource WHERE target IN ({', '.join('?' * _AT_ONCE)})"
 _HEAD: Final = (
     "SELECT id, collection, rid, version, updated, position, method, clinical, json(rows)"
     " FROM resource WHERE target = ?"
@@ -50,6 +55,8 @@ _CHANGED: Final = (
 _LOGGED: Final = (
     "INSERT INTO change(position, collection, rid, version, updated) VALUES(?, ?, ?, ?, ?)"
 )
+_REINDEXED: Final = "UPDATE resource SET clinical = ?, rows = jsonb(?) WHERE rid = ?"
+_MISSING: Final = "UPDATE resource SET purged = purged + ? WHERE rid = ?"
 _ALIVE: Final = "UPDATE collection SET alive = alive + ? WHERE id = ?"
 
 
@@ -75,6 +82,7 @@ class _Head(msgspec.Struct):
     clinical: int
     rows: Rows | str
     fresh: bool = False
+    kept: str | None = None
 
     @property
     def known(self) -> Rows:
@@ -93,18 +101,21 @@ class Transaction:
         hashes: Hashes,
         clinical: Clinical,
         clock: Callable[[], int],
+        turn: Turn,
     ) -> None:
         self.connection = connection
+        self._turn = turn
         self._hashes = hashes
         self._clinical = clinical
         self._clock = clock
         self._reader = Reader(connection, hashes, clinical)
         self._builder = Builder(self._reader.names, hashes)
-        self._updated = self._position = self._rid = 0
+        self._updated = self._latest = self._position = self._rid = 0
         self._clear()
 
     def begin(self) -> None:
         """Begin, and learn where other processes left off."""
+        self._turn.take()
         self.connection.execute("BEGIN IMMEDIATE")
         self._clear()
         last = self.connection.execute(
@@ -112,6 +123,7 @@ class Transaction:
         ).get
         self._position, updated = last if last is not None else (0, 0)
         self._rid = int(self.connection.execute("SELECT coalesce(max(rid), 0) FROM resource").get)
+        self._latest = updated
         self._updated = max(self._clock(), updated)
 
     def commit(self) -> None:
@@ -121,11 +133,13 @@ class Transaction:
             _ALIVE, [(delta, number) for number, delta in self._alive.items() if delta]
         )
         self.connection.execute("COMMIT")
+        self._turn.give()
 
     def roll_back(self) -> None:
         """Undo everything since begin."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
+        self._turn.give()
         self._clear()
         self._reader.names.forget()
         self._builder.forget()
@@ -136,7 +150,54 @@ class Transaction:
         """Check the preconditions, then gather the changes; raises VersionConflict or MatchConflict."""
         for index, precondition in enumerate(preconditions):
             self._require(index, precondition)
+        if len(changes) > 1:
+            self._learn([change.key for change in changes])
         return [self._change(change) for change in changes]
+
+    def take(self, past: Past) -> bool:
+        """Gather a version as another store had it; tells whether it is new here. Raises OutOfOrder."""
+        head = self._head(past.key)
+        current = 0 if head is None else head.version.version_id
+        if past.version_id <= current:
+            return False
+        if past.updated < self._latest:
+            raise OutOfOrder
+        if head is not None and head.fresh:
+            self.flush()
+        self._position += 1
+        self._latest = past.updated
+        version = Version(
+            past.key, past.version_id, past.updated, past.method, past.body, self._position
+        )
+        self._place(version, past.values, head)
+        if past.version_id > current + 1:
+            rid = cast("_Head", self._heads[past.key]).rid
+            self._missing.append((past.version_id - current - 1, rid))
+        return True
+
+    def reindex(self, key: Key, values: IndexValues) -> bool:
+        """Gather the index rows of a current version anew; tells whether they were others."""
+        head = self._head(key)
+        if head is None or head.version.method == "DELETE":
+            return False
+        if head.fresh:
+            self.flush()
+        collection = self._reader.names.give_collection(key.tenant, key.type)
+        rows, kept = self._builder.build(values, key.tenant, collection)
+        clinical, known = self._dated(key, values), head.kept
+        if known is not None and clinical == head.clinical and same(known, kept):
+            return False
+        new = _Head(head.rid, head.version, clinical, rows, kept=kept)
+        self._differ(head, new)
+        self._reindexed.append((clinical, kept, head.rid))
+        self._heads[key] = new
+        return True
+
+    def number(self, key: Key) -> int | None:
+        """Give the number of a resource, with all of its versions written; None where there is none."""
+        self.flush()
+        head = self._head(key)
+        return None if head is None else head.rid
 
     def flush(self) -> None:
         """Write what is gathered."""
@@ -146,6 +207,8 @@ class Transaction:
             (_CHANGED, self._changed),
             (_NEW, self._new),
             (_LOGGED, self._logged),
+            (_REINDEXED, self._reindexed),
+            (_MISSING, self._missing),
         ):
             if rows:
                 run(sql, rows)
@@ -166,6 +229,8 @@ class Transaction:
         self._changed: list[Row] = []
         self._new: list[Row] = []
         self._logged: list[Row] = []
+        self._reindexed: list[Row] = []
+        self._missing: list[Row] = []
         self._deleted: defaultdict[str, list[Row]] = defaultdict(list)
         self._inserted: defaultdict[str, list[Row]] = defaultdict(list)
         self._alive: defaultdict[int, int] = defaultdict(int)
@@ -190,13 +255,28 @@ class Transaction:
             self._heads[key] = self._stored(key)
         return self._heads[key]
 
+    def _learn(self, keys: Sequence[Key]) -> None:
+        """Look up many current versions at once: what no hash leads to is new."""
+        unknown = [key for key in dict.fromkeys(keys) if key not in self._heads]
+        for start in range(0, len(unknown), _AT_ONCE):
+            some = {self._target(key): key for key in unknown[start : start + _AT_ONCE]}
+            padded = [*some, *[b""] * (_AT_ONCE - len(some))]
+            there = {target for (target,) in self.connection.execute(_THERE, padded)}
+            for target, key in some.items():
+                if target not in there:
+                    self._heads[key] = None
+
+    def _target(self, key: Key) -> bytes:
+        target: bytes = self._hashes.target(key.tenant, key.type, key.id)
+        return target
+
     def _stored(self, key: Key) -> _Head | None:
-        target = self._hashes.target(key.tenant, key.type, key.id)
+        target = self._target(key)
         found: list[tuple[Any, ...]] = self.connection.execute(_HEAD, (target,)).fetchall()
         for id_, collection, rid, number, updated, position, method, clinical, kept in found:
             if id_ == key.id and self._reader.names.label(collection) == (key.tenant, key.type):
                 version = Version(key, number, updated, method, None, position)
-                return _Head(rid, version, clinical, kept)
+                return _Head(rid, version, clinical, kept, kept=kept)
         return None
 
     def _change(self, change: Change) -> Version:
@@ -208,22 +288,29 @@ class Transaction:
         if head is not None and head.fresh:
             self.flush()
         self._position += 1
+        self._latest = self._updated
         number = 1 if head is None else head.version.version_id + 1
         body = None if change.body is None else change.body.at(number, self._updated)
         version = Version(key, number, self._updated, change.method, body, self._position)
-        collection = self._reader.names.give_collection(key.tenant, key.type)
-        self._alive[collection] += (body is not None) - was_alive
-        self._heads[key] = self._gather(version, collection, change, head)
+        self._place(version, change.values, head)
         return version
 
+    def _place(self, version: Version, values: IndexValues, old: _Head | None) -> None:
+        """Gather a version that is to be the current one."""
+        key = version.key
+        was_alive = old is not None and old.version.method != "DELETE"
+        collection = self._reader.names.give_collection(key.tenant, key.type)
+        self._alive[collection] += (version.body is not None) - was_alive
+        if version.body is None:
+            values = no_values()
+        self._heads[key] = self._gather(version, collection, values, old)
+
     def _gather(
-        self, version: Version, collection: int, change: Change, old: _Head | None
+        self, version: Version, collection: int, values: IndexValues, old: _Head | None
     ) -> _Head:
         key = version.key
-        values = change.values if change.body is not None else no_values()
         rows = self._builder.build(values, key.tenant, collection)
-        dated = clinical_key(self._clinical(key.type), values)
-        clinical = UNDATED if dated is None else dated
+        clinical = self._dated(key, values)
         columns = (
             version.version_id,
             version.updated,
@@ -237,7 +324,7 @@ class Transaction:
         if old is None:
             self._rid += 1
             rid = self._rid
-            target = self._hashes.target(key.tenant, key.type, key.id)
+            target = self._target(key)
             self._new.append((*columns, collection, target, key.id, rid))
         else:
             rid = old.rid
@@ -249,6 +336,10 @@ class Transaction:
         head = _Head(rid, version, clinical, rows, fresh=True)
         self._differ(old, head)
         return head
+
+    def _dated(self, key: Key, values: IndexValues) -> int:
+        dated = clinical_key(self._clinical(key.type), values)
+        return UNDATED if dated is None else dated
 
     def _differ(self, old: _Head | None, new: _Head) -> None:
         """Gather the rows that one version has and the other has not."""

@@ -35,7 +35,7 @@ _COUNTED: Final = (
         "resources without one of their versions",
         (
             "SELECT count(*) FROM resource r WHERE r.version <>"
-            " 1 + (SELECT count(*) FROM history h WHERE h.rid = r.rid)"
+            " 1 + r.purged + (SELECT count(*) FROM history h WHERE h.rid = r.rid)"
         ),
     ),
     (

@@ -15,19 +15,28 @@ from typing import Any, Final, Protocol, TypeVar
 import apsw
 import structlog
 
-from fhir_server.store.port import MatchConflict, StoreUnavailable, VersionConflict
+from fhir_server.store.port import MatchConflict, OutOfOrder, StoreUnavailable, VersionConflict
 from fhir_server.store.sqlite.transaction import Transaction
 
 MOST_CHANGES: Final = 400
 CHECKPOINT_PAGES: Final = 2_000
 MOST_PAGES: Final = 16_000
+_PATIENCE_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
 _Result = TypeVar("_Result", covariant=True)  # noqa: PLC0105 - the result of a piece of work
 _R = TypeVar("_R")
 _REFUSALS: Final = (VersionConflict, MatchConflict)
-_FAULTS: Final = (apsw.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_FAULTS: Final = (
+    apsw.Error,
+    OutOfOrder,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class Work(Protocol[_Result]):
@@ -190,7 +199,7 @@ class _Log:
     """The write-ahead log: a thread of its own copies it into the file, the writer its rest between groups.
 
     Only the writer can end a copy while writes go on; what the thread has left to it is little. Past
-    MOST_PAGES the writer copies whatever there is.
+    MOST_PAGES the writer waits for the thread, so that the log does not grow without bound.
     """
 
     def __init__(self, writes: apsw.Connection, checkpoints: apsw.Connection) -> None:
@@ -198,7 +207,7 @@ class _Log:
         self._checkpoints = checkpoints
         self._pages = 0
         self._wanted = threading.Event()
-        self._nearly_done = threading.Event()
+        self._copied = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
         writes.set_wal_hook(self._grown)
@@ -215,12 +224,15 @@ class _Log:
 
     def written(self) -> None:
         """Take note, on the writer's thread, that a group was written."""
-        if self._nearly_done.is_set() or self._pages >= MOST_PAGES:
-            self._nearly_done.clear()
+        if self._pages < CHECKPOINT_PAGES:
+            return
+        self._wanted.set()
+        if self._pages >= MOST_PAGES:
+            self._copied.wait(_PATIENCE_S)
+        if self._copied.is_set():
             _copy(self._writes)
             self._pages = 0
-        elif self._pages >= CHECKPOINT_PAGES:
-            self._wanted.set()
+            self._copied.clear()
 
     def _grown(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._pages = pages
@@ -232,13 +244,16 @@ class _Log:
             self._wanted.clear()  # before looking whether to stop: what is asked for later is not lost
             if self._stopping:
                 return
-            _copy(self._checkpoints)
-            self._nearly_done.set()
+            if not self._copied.is_set():
+                _copy(self._checkpoints)
+                self._copied.set()
 
 
 def _copy(connection: apsw.Connection) -> None:
     try:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except apsw.BusyError:  # another process is copying
+        return
     except (
         apsw.Error
     ) as fault:  # the log only stays longer; a write would meet the same fault and tell it

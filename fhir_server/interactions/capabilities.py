@@ -1,0 +1,77 @@
+"""Interaction capabilities: https://hl7.org/fhir/R4/http.html#capabilities"""
+
+import hashlib
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer
+from fhir_server.interactions.part import NAMES, part
+from fhir_server.message import FhirRequest, FhirResponse
+from resources.model import Resource, parse, serialise
+from resources.outcome import Invalid
+
+_MODES = ("full", "normative", "terminology")
+# What R4 marks as trial use in the CapabilityStatement (extension structuredefinition-standards-status).
+_TRIAL = frozenset({"document", "imports", "messaging", "useContext"})
+_TRIAL_OF_REST = frozenset({"security"})
+_TRIAL_OF_RESOURCE = frozenset(
+    {
+        "conditionalCreate",
+        "conditionalDelete",
+        "conditionalRead",
+        "conditionalUpdate",
+        "readHistory",
+        "referencePolicy",
+        "searchInclude",
+        "searchRevInclude",
+        "supportedProfile",
+        "updateCreate",
+        "versioning",
+    }
+)
+
+
+def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
+    """Give the CapabilityStatement, its normative part, or the TerminologyCapabilities.
+
+    304 where the caller has it by its ETag. Raises Invalid for a mode that R4 does not have.
+    """
+    answer.only(context, request, {"mode", *NAMES})
+    mode = next((value for name, value in request.query if name == "mode"), "full")
+    if mode not in _MODES:
+        raise Invalid(f"mode takes one of {', '.join(_MODES)}", issue="value")
+    services = context.services
+    if mode == "terminology":
+        whole = services.terminology(context.base)
+    else:
+        whole = services.capabilities(context.base)
+    type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
+    asked = part(context, request.query, (type_,))
+    if asked.mode == "count":
+        raise Invalid("_summary=count is for searches")
+    if mode == "normative":
+        whole = serialise(_normative(parse(whole)))
+    return _given(request, asked.of(context, whole))
+
+
+def _given(request: FhirRequest, body: bytes) -> FhirResponse:
+    etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    known = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    if "*" in known or etag in known:
+        return FhirResponse(304, b"", {"ETag": etag})
+    return FhirResponse(200, body, {"ETag": etag})
+
+
+def _normative(statement: Resource) -> Resource:
+    """Leave out what R4 marks as trial use."""
+    rests = [
+        {
+            **_without(rest, _TRIAL_OF_REST),
+            "resource": [_without(resource, _TRIAL_OF_RESOURCE) for resource in rest["resource"]],
+        }
+        for rest in statement["rest"]
+    ]
+    return {**_without(statement, _TRIAL), "rest": rests}
+
+
+def _without(element: Resource, names: frozenset[str]) -> Resource:
+    return {name: value for name, value in element.items() if name not in names}

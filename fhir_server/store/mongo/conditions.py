@@ -1,0 +1,225 @@
+"""Expressions as MongoDB conditions on the document of one current resource.
+
+Each value node is an `$elemMatch` on the array of index entries, which its compound index answers; nodes of
+an Or that ask for words are put together as `$in`. Links were resolved before (links.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, assert_never
+
+from fhir_server.search.expression import (
+    And,
+    DateRange,
+    Expression,
+    Ids,
+    Linked,
+    LinkedFrom,
+    Missing,
+    Not,
+    Number,
+    Or,
+    Quantity,
+    Reference,
+    Text,
+    Token,
+    Updated,
+    Uri,
+)
+from fhir_server.search.match import beneath
+from fhir_server.store.mongo import spans
+from fhir_server.store.mongo.keys import Filter, begins, entries, entry, identity
+from resources.outcome import TooCostly
+
+ALL: Final[Filter] = {}
+NONE: Final[Filter] = {"_id": {"$in": []}}
+_LONGEST_PATTERN: Final = 8_000
+
+Resolved = Mapping[tuple[str, Linked | LinkedFrom], tuple[str, ...]]
+"""By candidate's type and link: the references that a Linked may hold, the ids that a LinkedFrom allows."""
+
+
+class Words(NamedTuple):
+    """A word of some entries: a value, a system, or both; None is any."""
+
+    names: tuple[str, ...]
+    value: str | None
+    system: str | None
+
+
+class Conditions:
+    """Writes conditions for resources of one type in one tenant."""
+
+    def __init__(self, tenant: str, type: str, resolved: Resolved) -> None:
+        self._tenant = tenant
+        self._type = type
+        self._resolved = resolved
+
+    def of(self, node: Expression) -> Filter:  # noqa: C901, PLR0911, PLR0912 - one arm a node
+        """Give the condition that a resource satisfies the node; ALL and NONE where it is so for each."""
+        match node:
+            case Token() | Reference() | Text(how="exact"):
+                words = self._words(node)
+                return NONE if words is None else _find([words.names], [words.value], words.system)
+            case Text():
+                return self._text(node)
+            case DateRange():
+                return self._date(node)
+            case Number():
+                return self._rows(entry("n", self._type, node.atom), spans.of_number(node))
+            case Quantity():
+                return self._quantity(node)
+            case Uri():
+                return self._uri(node)
+            case Missing():
+                return {"index": {"$not": self._some(node)}}
+            case Ids():
+                return self._ids(node.ids)
+            case Updated():
+                return _any(spans.of_update(node))
+            case Linked():
+                references = self._resolved[self._type, node]
+                names = (entry("r", self._type, node.atom),)
+                return _find([names], references, None) if references else NONE
+            case LinkedFrom():
+                return self._ids(self._resolved[self._type, node])
+            case And():
+                return _all(self.of(part) for part in node.parts)
+            case Or():
+                return self._any_of(node.parts)
+            case Not():
+                return self._not(node.part)
+            case _:
+                assert_never(node)
+
+    def _words(self, node: Expression) -> Words | None:
+        """Give what is looked for by a node that is one word of an atom; None for other nodes."""
+        match node:
+            case Token():
+                return Words((entry("t", self._type, node.atom),), node.code, node.system)
+            case Text(how="exact"):
+                return Words((entry("x", self._type, node.atom),), node.value, None)
+            case Reference() if node.type or node.id:
+                name = entry("r", self._type, node.atom)
+                return Words((name,), f"{node.type}/{node.id}", None)
+            case Reference() if node.url:
+                letters = "l" if "|" in node.url else "lc"
+                names = tuple(entry(letter, self._type, node.atom) for letter in letters)
+                return Words(names, node.url, None)
+            case Uri(below=False):
+                return Words((entry("u", self._type, node.atom),), node.value, None)
+            case _:
+                return None
+
+    def _text(self, node: Text) -> Filter:
+        name = entry("s", self._type, node.atom)
+        if node.how == "starts" or not node.value:
+            return self._rows(name, [{"v": begins(node.value)} if node.value else {}])
+        pattern = re.escape(node.value).replace("\0", "\\x00")
+        if len(pattern) > _LONGEST_PATTERN:
+            raise TooCostly("The text to be contained is too long")
+        return self._rows(name, [{"v": {"$regex": pattern}}])
+
+    def _date(self, node: DateRange) -> Filter:
+        narrow = self._rows(entry("d", self._type, node.atom), spans.of_date(node, narrow=True))
+        wide = self._rows(entry("D", self._type, node.atom), spans.of_date(node, narrow=False))
+        return _any([narrow, wide])
+
+    def _quantity(self, node: Quantity) -> Filter:
+        words = {"s": node.system, "q": node.code}
+        unit = {name: word for name, word in words.items() if word is not None}
+        rows = [row | unit for row in spans.of_number(node)]
+        return self._rows(entry("q", self._type, node.atom), rows)
+
+    def _uri(self, node: Uri) -> Filter:
+        rows: list[Filter] = [{"v": node.value}]
+        if node.below:
+            rows.append({"v": begins(beneath(node.value))})
+        return self._rows(entry("u", self._type, node.atom), rows)
+
+    def _rows(self, name: str, rows: Iterable[Filter]) -> Filter:
+        return _any([{"index": {"$elemMatch": {"a": name, **row}}} for row in rows])
+
+    def _some(self, node: Missing) -> Filter:
+        names = entries(node.kind, self._type, node.atoms)
+        return {"$elemMatch": {"a": _one_or_in(names)}}
+
+    def _ids(self, ids: Sequence[str]) -> Filter:
+        """Give the condition by `_id`, which has an index, with the shard key beside it."""
+        names = [identity(self._tenant, self._type, id_) for id_ in ids]
+        return {"_id": {"$in": names}, "id": {"$in": list(ids)}} if ids else NONE
+
+    def _any_of(self, parts: Sequence[Expression]) -> Filter:
+        """Put words of one system together: atoms that ask for the same words share one `$elemMatch`."""
+        asked: defaultdict[tuple[tuple[str, ...], str | None], dict[str | None, None]]
+        asked = defaultdict(dict)
+        others = []
+        for part in _flat(parts):
+            words = self._words(part)
+            if words is None:
+                others.append(self.of(part))
+            else:
+                asked[words.names, words.system][words.value] = None
+        together: defaultdict[tuple[tuple[str | None, ...], str | None], list[tuple[str, ...]]]
+        together = defaultdict(list)
+        for (names, system), values in asked.items():
+            whole = (None,) if None in values else tuple(values)
+            together[whole, system].append(names)
+        found = [_find(names, values, system) for (values, system), names in together.items()]
+        return _any([*found, *others])
+
+    def _not(self, part: Expression) -> Filter:
+        if isinstance(part, Not):
+            return self.of(part.part)
+        if isinstance(part, Missing):
+            return {"index": self._some(part)}
+        condition = self.of(part)
+        if condition == ALL:
+            return NONE
+        return ALL if condition == NONE else {"$nor": [condition]}
+
+
+def _find(
+    names: Sequence[tuple[str, ...]], values: Sequence[str | None], system: str | None
+) -> Filter:
+    """Give the condition that some entry of the names has one of the values, None among them for any."""
+    wanted: Filter = {"a": _one_or_in([name for group in names for name in group])}
+    words = [value for value in values if value is not None]
+    if len(words) == len(values):
+        wanted["v"] = _one_or_in(words)
+    if system is not None:
+        wanted["w"] = system
+    return {"index": {"$elemMatch": wanted}}
+
+
+def _one_or_in(words: Sequence[str]) -> str | Filter:
+    return words[0] if len(words) == 1 else {"$in": list(words)}
+
+
+def _flat(parts: Iterable[Expression]) -> Iterable[Expression]:
+    for part in parts:
+        if isinstance(part, Or):
+            yield from _flat(part.parts)
+        else:
+            yield part
+
+
+def _all(conditions: Iterable[Filter]) -> Filter:
+    kept = [condition for condition in conditions if condition != ALL]
+    if NONE in kept:
+        return NONE
+    if len(kept) <= 1:
+        return kept[0] if kept else ALL
+    return {"$and": kept}
+
+
+def _any(conditions: Sequence[Filter]) -> Filter:
+    if ALL in conditions:
+        return ALL
+    kept = [condition for condition in conditions if condition != NONE]
+    if len(kept) <= 1:
+        return kept[0] if kept else NONE
+    return {"$or": kept}

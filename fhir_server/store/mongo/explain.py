@@ -1,0 +1,53 @@
+"""How MongoDB runs the queries of a plan, told for a person: indexes, keys and documents looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bson import json_util
+
+from fhir_server.store.mongo.compile import Query
+from fhir_server.store.mongo.view import Database
+
+
+async def told(database: Database, queries: Sequence[Query], limit: int | None) -> str:
+    """Run each query and tell it, its steps and its costs."""
+    lines = [f"{len(queries)} queries"]
+    for query in queries:
+        lines.append(json_util.dumps(query.where))
+        answer = await database.command(
+            "explain", _command(query, limit), verbosity="executionStats"
+        )
+        for name, value in _costs(answer):
+            lines.append(f"  {name} {value}")
+    return "\n".join(lines)
+
+
+def _command(query: Query, limit: int | None) -> dict[str, Any]:
+    if query.stages:
+        stages = [{"$match": query.where}, *query.stages]
+        return {"aggregate": "resources", "pipeline": stages, "cursor": {}}
+    command = {"find": "resources", "filter": query.where, "sort": dict(query.order)}
+    command["projection"] = {"index": 0}
+    return command if limit is None else {**command, "limit": limit}
+
+
+def _costs(answer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the steps of the winning plan and what running it cost; an aggregation nests them."""
+    if "stages" in answer:
+        answer = answer["stages"][0]["$cursor"]
+    plan = answer["queryPlanner"]["winningPlan"]
+    yield "steps", " < ".join(_steps(plan.get("queryPlan", plan)))
+    ran = answer["executionStats"]
+    yield "keys examined", ran["totalKeysExamined"]
+    yield "documents examined", ran["totalDocsExamined"]
+    yield "returned", ran["nReturned"]
+
+
+def _steps(plan: dict[str, Any]) -> Iterator[str]:
+    index = plan.get("indexName")
+    yield f"{plan['stage']} {index}" if index else str(plan["stage"])
+    for inner in (*plan.get("inputStages", ()), plan.get("inputStage")):
+        if inner is not None:
+            yield from _steps(inner)

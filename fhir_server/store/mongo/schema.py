@@ -1,0 +1,90 @@
+"""The collections of the MongoDB store, their indexes and version (docs/adr/0012-mongo-layout.md).
+
+    resources  current versions: what a search sees, and the body; once deleted, without type and index
+    history    versions that are no longer current, named by their position
+    changes    the log of all versions, named by their position: the change feed, and histories by type
+    documents  small values outside FHIR
+    head       one document: the last position, which every transaction takes its turn at
+    meta       one document: the version of the schema
+
+The shard key is {tenant, id} in all of them. Nothing is unique but `_id`, which holds tenant and id, and the
+versions of a resource, whose index begins with the shard key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from fhir_server.store.mongo.view import Database
+from fhir_server.store.port import SchemaTooNew
+
+VERSION: Final = 1
+
+_VALUES: Final = "tenant type index.a index.v clinical place index.w"
+_INDEXES: Final[dict[str, dict[str, str]]] = {
+    "resources": {
+        "clinical": "tenant type clinical place",
+        "updated": "tenant type updated place",
+        "values": _VALUES,
+    },
+    "history": {"versions": "tenant id type version"},
+    "changes": {"types": "tenant type updated _id", "all": "tenant updated _id"},
+    "documents": {"keys": "tenant namespace id", "expired": "tenant expires", "gone": "gone"},
+}
+_UNIQUE: Final = {("history", "versions")}
+_META: Final = {"_id": "schema", "tenant": "", "id": "schema"}
+_FIRST_HEAD: Final = {"_id": "head", "tenant": "", "id": "head", "position": 0, "updated": 0}
+
+
+def indexes(collection: str) -> list[IndexModel]:
+    """Give the indexes of a collection."""
+    return [
+        IndexModel(
+            [(field, 1) for field in fields.split()], name=name, **_options(collection, name)
+        )
+        for name, fields in _INDEXES[collection].items()
+    ]
+
+
+async def prepare(database: Database) -> None:
+    """Make what is missing and check that it is there; raises SchemaTooNew."""
+    found = await database["meta"].find_one(_META)
+    if found is not None and found["version"] > VERSION:
+        raise SchemaTooNew(
+            f"schema {found['version']} is newer than {VERSION}, the newest known here"
+        )
+    await asyncio.gather(*(database[name].create_indexes(indexes(name)) for name in _INDEXES))
+    await _once(database, "head", _FIRST_HEAD)
+    await _once(database, "meta", {**_META, "version": VERSION})
+
+
+async def faults(database: Database) -> Sequence[str]:
+    """Give a sentence for each index that is missing or is another one."""
+    found = []
+    for name, wanted in _INDEXES.items():
+        present = await database[name].index_information()
+        for index, fields in wanted.items():
+            keys = [(field, 1) for field in fields.split()]
+            if index not in present or present[index]["key"] != keys:
+                found.append(f"The index {index} of {name} is missing or is another one.")
+    return found
+
+
+def _options(collection: str, name: str) -> dict[str, Any]:
+    if (collection, name) in _UNIQUE:
+        return {"unique": True}
+    return {"expireAfterSeconds": 0} if name == "gone" else {}
+
+
+async def _once(database: Database, collection: str, document: dict[str, Any]) -> None:
+    """Insert a document unless another process has done so."""
+    if await database[collection].find_one({"_id": document["_id"]}) is None:
+        try:
+            await database[collection].insert_one(dict(document))
+        except DuplicateKeyError:
+            return

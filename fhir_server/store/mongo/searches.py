@@ -1,0 +1,131 @@
+"""Searches run: links resolved, the plan compiled, the pages of its types put in one order."""
+
+from __future__ import annotations
+
+import heapq
+from functools import cmp_to_key
+from typing import Any, Final
+
+from fhir_server.search.expression import Plan, SortKey
+from fhir_server.search.match import Clinical
+from fhir_server.store.mongo import links
+from fhir_server.store.mongo.compile import Compiler, Part, Query
+from fhir_server.store.mongo.versions import of_document
+from fhir_server.store.mongo.view import Document, View
+from fhir_server.store.port import Key, Match
+
+_MANY_TYPES: Final = 4
+
+
+async def search(view: View, plan: Plan, clinical: Clinical) -> list[Match]:
+    """Give a page of matches; where it takes several queries, all see one instant."""
+    if plan.limit == 0:
+        return []
+    if _in_one_query(plan):
+        return await _search(view, plan, clinical)
+    async with view.instant() as instant:
+        return await _search(instant, plan, clinical)
+
+
+async def count(view: View, plan: Plan, clinical: Clinical) -> int:
+    """Give the number of all matches, at one instant."""
+    if _in_one_query(plan):
+        return await _count(view, plan, clinical)
+    async with view.instant() as instant:
+        return await _count(instant, plan, clinical)
+
+
+async def queries(view: View, plan: Plan, clinical: Clinical) -> list[Query]:
+    """Give the queries of a page, for a person."""
+    compiler = await _compiled(view, plan, clinical)
+    return [query for part in compiler.parts() for query in part.queries]
+
+
+def _in_one_query(plan: Plan) -> bool:
+    """Tell whether a plan surely takes one query only."""
+    return (
+        len(plan.branches) == 1
+        and plan.after is None
+        and not links.linked(plan.branches[0].where)
+        and (not plan.sort or plan.sort[0].descending)
+    )
+
+
+async def _compiled(view: View, plan: Plan, clinical: Clinical) -> Compiler:
+    plan = await _present(view, plan)
+    resolved: links.Found = {}
+    if any(links.linked(branch.where) for branch in plan.branches):
+        resolved = await links.resolve(view, plan)
+    return Compiler(plan, clinical, resolved)
+
+
+async def _present(view: View, plan: Plan) -> Plan:
+    """Leave out of a plan of many types those of which the tenant has nothing."""
+    if len(plan.branches) <= _MANY_TYPES:
+        return plan
+    present = await view.types(plan.tenant)
+    kept = tuple(branch for branch in plan.branches if branch.type in present)
+    return Plan(plan.tenant, kept, plan.sort, plan.limit, plan.after)
+
+
+async def _search(view: View, plan: Plan, clinical: Clinical) -> list[Match]:
+    """Give a page: types follow one another in the store's own order, and are merged in any other."""
+    compiler = await _compiled(view, plan, clinical)
+    pages: list[list[Match]] = []
+    left = plan.limit
+    for part in compiler.parts():
+        pages.append(await _page(view, compiler, part, left))
+        if left is not None and not plan.sort:
+            left -= len(pages[-1])
+            if left == 0:
+                break
+    if not plan.sort or len(pages) == 1:
+        return [match for page in pages for match in page]
+    return list(heapq.merge(*pages, key=_order(plan)))[: plan.limit]
+
+
+async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -> list[Match]:
+    found: list[Match] = []
+    for query in part.queries:
+        left = None if limit is None else limit - len(found)
+        for one in await _run(view, query, left):
+            key = Key(one["tenant"], query.type, one["id"])
+            keys = compiler.keys(query.type, one)
+            found.append(Match(of_document(one, key), keys, one["place"]))
+        if len(found) == limit:
+            break
+    return found
+
+
+async def _run(view: View, query: Query, limit: int | None) -> list[Document]:
+    if query.stages:
+        return await view.aggregate("resources", [{"$match": query.where}, *query.stages])
+    return await view.find("resources", query.where, sort=query.order, limit=limit, without="index")
+
+
+async def _count(view: View, plan: Plan, clinical: Clinical) -> int:
+    counted = 0
+    for where in (await _compiled(view, plan, clinical)).counted():
+        stages: list[Document] = [{"$match": where}, {"$count": "n"}]
+        counted += sum(one["n"] for one in await view.aggregate("resources", stages))
+    return counted
+
+
+def _order(plan: Plan) -> Any:
+    """Give the key function of a plan's order: its sort keys, missing ones last, then the place."""
+    ways = [key.descending for key in plan.sort]
+
+    def compare(a: Match, b: Match) -> int:
+        for mine, other, down in zip(a.keys, b.keys, ways, strict=True):
+            if mine != other:
+                return _compare(mine, other, down=down)
+        return _compare(a.place, b.place, down=ways[-1])
+
+    return cmp_to_key(compare)
+
+
+def _compare(a: SortKey, b: SortKey, *, down: bool) -> int:
+    if a is None or b is None:
+        return 1 if a is None else -1
+    before = a < b  # type: ignore[operator]  # the keys of one place are of one type
+    return -1 if before != down else 1

@@ -1,0 +1,265 @@
+"""The MongoDB store: a replica set or a sharded cluster, shared by any number of server processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import structlog
+from pymongo import AsyncMongoClient
+
+from fhir_server.search.expression import Plan
+from fhir_server.search.match import Clinical
+from fhir_server.store.mongo import (
+    connection,
+    documents,
+    explain,
+    faults,
+    schema,
+    searches,
+    verify,
+)
+from fhir_server.store.mongo.reader import Reader
+from fhir_server.store.mongo.transaction import Commit
+from fhir_server.store.mongo.view import Database, View
+from fhir_server.store.mongo.view import Document as Fields
+from fhir_server.store.mongo.writer import Writer
+from fhir_server.store.port import (
+    Change,
+    Document,
+    Key,
+    Match,
+    Page,
+    Precondition,
+    Scope,
+    StoreUnavailable,
+    Version,
+)
+from resources.outcome import TooLarge
+
+_FEED: Final = 200
+_POLL_S: Final = 1.0
+_LARGEST: Final = 15_000_000
+"""The largest body in bytes: a document holds 16 MiB with its index values."""
+
+_log = structlog.get_logger(__name__)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _no_clinical(_type: str) -> str | None:
+    return None
+
+
+class MongoStore:
+    """Resources and documents in one MongoDB database; satisfies Store, Documents and Care.
+
+    `clinical` names the atom of a type's clinical date, `clock` gives milliseconds since 1970 UTC. To be used
+    on the event loop that opened it.
+    """
+
+    def __init__(
+        self, url: str, *, clinical: Clinical = _no_clinical, clock: Callable[[], int] = _now
+    ) -> None:
+        self._url = url
+        self._clinical = clinical
+        self._clock = clock
+        self._opened: tuple[AsyncMongoClient[Fields], Database, Writer] | None = None
+        self._followers: set[asyncio.Event] = set()
+
+    # --- Care ---
+
+    async def open(self) -> None:
+        """Connect, make what is missing; raises SettingsError, SchemaTooNew, StoreUnavailable."""
+        client = connection.connect(self._url)
+        try:
+            await connection.check(client)
+            database = connection.database(client)
+            with faults.told():
+                await schema.prepare(database)
+        except BaseException:
+            await client.close()
+            raise
+        writer = Writer(database, self._clinical, self._clock, self._wake)
+        self._opened = client, database, writer
+
+    async def close(self) -> None:
+        """Write what is queued and disconnect."""
+        if self._opened is None:
+            return
+        client, _, writer = self._opened
+        await writer.stop()
+        self._opened = None
+        self._wake()
+        await client.close()
+
+    async def verify(self) -> Sequence[str]:
+        """Check the indexes and what must hold between the collections; gives a sentence for each fault."""
+        with faults.told():
+            database = self._database
+            return [*await schema.faults(database), *await verify.faults(database)]
+
+    # --- Store ---
+
+    async def read(self, key: Key) -> Version | None:
+        """Give the current version (a deletion is one), or None if there never was any."""
+        with faults.told():
+            return await self._reader.read(key)
+
+    async def read_many(self, keys: Sequence[Key]) -> Sequence[Version]:
+        """Give the current versions of those keys that exist and are not deleted, in no set order."""
+        with faults.told():
+            return await self._reader.read_many(keys)
+
+    async def vread(self, key: Key, version_id: int) -> Version | None:
+        """Give one version, or None."""
+        with faults.told():
+            return await self._reader.vread(key, version_id)
+
+    async def commit(
+        self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
+    ) -> Sequence[Version]:
+        """Write all changes or none, durably, after the preconditions held in the same transaction."""
+        if self._opened is None:
+            raise StoreUnavailable("the store is not open")
+        if any(_size(change) > _LARGEST for change in changes):
+            raise TooLarge(f"This store keeps resources of up to {_LARGEST:,} bytes")
+        if not changes and not preconditions:
+            return []
+        return await self._opened[2].submit(Commit(changes, preconditions))
+
+    async def history(self, scope: Scope, page: Page) -> Sequence[Version]:
+        """Give versions newest first (by position)."""
+        with faults.told():
+            return await self._reader.history(scope, page)
+
+    async def search(self, plan: Plan) -> Sequence[Match]:
+        """Give the page of matches that the plan asks for, in its order."""
+        with faults.told():
+            return await searches.search(self._view, plan, self._clinical)
+
+    async def count(self, plan: Plan) -> int:
+        """Give the number of all matches, whatever the plan's limit and cursor."""
+        with faults.told():
+            return await searches.count(self._view, plan, self._clinical)
+
+    async def changes(self, after: int) -> AsyncIterator[Version]:
+        """Follow every version with a position above `after`, in order, waiting for new ones.
+
+        Ends only when the store closes. Commits of other processes are seen within a second; while no primary
+        can be reached, it waits for one.
+        """
+        woken = asyncio.Event()
+        self._followers.add(woken)
+        try:
+            while self._opened is not None:
+                woken.clear()
+                versions = await self._following(after)
+                for version in versions:
+                    after = version.position
+                    yield version
+                if not versions:
+                    await _wait(woken)
+        finally:
+            self._followers.discard(woken)
+
+    async def _following(self, after: int) -> Sequence[Version]:
+        try:
+            with faults.told():
+                async with self._view.instant() as view:
+                    return await Reader(view).feed(after, _FEED)
+        except StoreUnavailable as fault:
+            _log.warning("feed_waits", fault=str(fault))
+            return []
+
+    async def position(self) -> int:
+        """Give the position of the newest version, 0 in an empty store."""
+        with faults.told():
+            return await self._reader.position()
+
+    async def explain(self, plan: Plan) -> str:
+        """Tell the queries of a plan, by which indexes they run and how much they look at."""
+        with faults.told():
+            found = await searches.queries(self._view, plan, self._clinical)
+            return await explain.told(self._database, found, plan.limit)
+
+    # --- Documents ---
+
+    async def get(self, tenant: str, namespace: str, key: str) -> Document | None:
+        """Give a document that has not expired, or None."""
+        with faults.told():
+            return await documents.get(self._database, self._place(tenant, namespace, key))
+
+    async def put(
+        self,
+        tenant: str,
+        namespace: str,
+        key: str,
+        value: bytes,
+        *,
+        expires: int | None = None,
+        revision: int | None = None,
+    ) -> int | None:
+        """Write durably and give the new revision; None, nothing written, if `revision` is not current."""
+        place = self._place(tenant, namespace, key)
+        with faults.told():
+            if revision is None:
+                return await documents.put(self._database, place, value, expires)
+            return await documents.replace(self._database, place, value, expires, revision)
+
+    async def delete(self, tenant: str, namespace: str, key: str) -> bool:
+        """Remove; tells whether there was one that had not expired."""
+        with faults.told():
+            return await documents.delete(self._database, self._place(tenant, namespace, key))
+
+    async def list(
+        self, tenant: str, namespace: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Document]:
+        """Give documents by key order, those past `after`, without the expired."""
+        place = (tenant, namespace, after)
+        with faults.told():
+            return await documents.page(self._database, place, limit, self._clock())
+
+    async def sweep(self) -> int:
+        """Remove what has expired; gives how many."""
+        with faults.told():
+            return await documents.sweep(self._database, self._clock())
+
+    # --- how ---
+
+    @property
+    def _database(self) -> Database:
+        if self._opened is None:
+            raise StoreUnavailable("the store is not open")
+        return self._opened[1]
+
+    @property
+    def _view(self) -> View:
+        return View(self._database)
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self._view)
+
+    def _place(self, tenant: str, namespace: str, key: str) -> documents.Place:
+        return documents.Place(tenant, namespace, key, self._clock())
+
+    def _wake(self) -> None:
+        for follower in self._followers:
+            follower.set()
+
+
+def _size(change: Change) -> int:
+    return 0 if change.body is None else len(change.body.head) + len(change.body.tail)
+
+
+async def _wait(woken: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_POLL_S):
+            await woken.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,162 @@
+"""The one task that writes: commits that are queued meanwhile share a durable transaction (group commit).
+
+Nobody waits for a group to fill: a lone commit is written at once. If a group cannot be written, each commit
+is tried again alone, so that one caller's fault is not another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+from pymongo import WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from fhir_server.search.match import Clinical
+from fhir_server.store.mongo import faults
+from fhir_server.store.mongo.transaction import Commit, Lost, Outcome, Transaction
+from fhir_server.store.mongo.view import Database, View
+from fhir_server.store.port import StoreUnavailable, Version
+from resources.outcome import FhirError
+
+MOST_CHANGES: Final = 400
+ACKNOWLEDGED: Final = WriteConcern(w="majority", j=True)
+
+_FAULTS: Final = (
+    ArithmeticError,
+    AttributeError,
+    FhirError,
+    LookupError,
+    Lost,
+    PyMongoError,
+    TypeError,
+    ValueError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class _Queued:
+    __slots__ = ("commit", "future")
+
+    def __init__(self, commit: Commit) -> None:
+        self.commit = commit
+        self.future: asyncio.Future[list[Version]] = asyncio.get_running_loop().create_future()
+
+    def answer(self, outcome: Outcome | Exception) -> None:
+        """Tell the caller, unless it was cancelled; what is written stays written."""
+        if self.future.done():
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+class Writer:
+    """A queue and the task that empties it; `committed` is called after every transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        clinical: Clinical,
+        clock: Callable[[], int],
+        committed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._clinical = clinical
+        self._clock = clock
+        self._committed = committed
+        self._queue: asyncio.Queue[_Queued | None] = asyncio.Queue()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="store-writer")
+
+    def submit(self, commit: Commit) -> asyncio.Future[list[Version]]:
+        """Queue a commit; the future has its versions once they are durable. Raises StoreUnavailable."""
+        if self._closing:
+            raise StoreUnavailable("the store is closing")
+        queued = _Queued(commit)
+        self._queue.put_nowait(queued)
+        return queued.future
+
+    async def stop(self) -> None:
+        """Write what is queued and end the task."""
+        self._closing = True
+        self._queue.put_nowait(None)
+        await self._task
+
+    async def _run(self) -> None:
+        group: list[_Queued] = []
+        try:
+            while group := await self._next():
+                await self._serve(group)
+        finally:  # whatever ended the task, nobody is left waiting
+            self._closing = True
+            while not self._queue.empty():
+                group += [one for one in [self._queue.get_nowait()] if one is not None]
+            for one in group:
+                one.answer(StoreUnavailable("the store has stopped writing"))
+
+    async def _next(self) -> list[_Queued]:
+        """Give what is queued up to MOST_CHANGES, waiting for the first; nothing at the end."""
+        group: list[_Queued] = []
+        weight = 0
+        one = await self._queue.get()
+        while one is not None:
+            group.append(one)
+            weight += max(1, len(one.commit.changes))
+            if weight >= MOST_CHANGES or self._queue.empty():
+                return group
+            one = self._queue.get_nowait()
+        if group:
+            self._queue.put_nowait(None)
+        return group
+
+    async def _serve(self, group: Sequence[_Queued]) -> None:
+        fault = await self._attempt(group)
+        if fault is None:
+            return
+        if len(group) == 1 or isinstance(fault, StoreUnavailable):
+            for one in group:
+                one.answer(fault)
+            return
+        for one in group:
+            alone = await self._attempt([one])
+            if alone is not None:
+                one.answer(alone)
+
+    async def _attempt(self, group: Sequence[_Queued]) -> Exception | None:
+        """Write the group in one transaction and answer its callers; gives what prevented it."""
+        try:
+            outcomes = await self._transact([one.commit for one in group])
+        except _FAULTS as fault:
+            if not isinstance(fault, PyMongoError):
+                return fault
+            _log.warning("write_failed", fault=type(fault).__name__, together=len(group))
+            meaning = faults.of(fault)
+            meaning.__cause__ = None if meaning is fault else fault
+            return meaning
+        for one, outcome in zip(group, outcomes, strict=True):
+            one.answer(outcome)
+        self._committed()
+        return None
+
+    async def _transact(self, commits: Sequence[Commit]) -> list[Outcome]:
+        """Run a transaction, again from its beginning where another got in between or a primary was lost.
+
+        The driver tries transient faults again, and asks again for a commit whose result is unknown, for two
+        minutes; a second attempt begins from nothing but the commits.
+        """
+
+        async def attempt(session: AsyncClientSession) -> list[Outcome]:
+            view = View(self._database, session)
+            return await Transaction(view, self._clinical, self._clock).run(commits)
+
+        async with self._database.client.start_session() as session:
+            return await session.with_transaction(
+                attempt, read_concern=ReadConcern("snapshot"), write_concern=ACKNOWLEDGED
+            )

@@ -1,0 +1,49 @@
+"""Parse and serialise: every digit comes back."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance.validate import Validator
+from resources import definitions
+from resources.model import parse, plain, serialise
+from resources.outcome import Invalid
+
+DIGITS = ["0.00000001", "1e2", "1E-8", "72.50", "-0.0", "1.5e+3", "100000000000000000000.10", "0.0"]
+
+
+@pytest.mark.parametrize("text", DIGITS)
+def test_a_decimal_comes_back_as_it_was_written(text):
+    raw = f'{{"resourceType":"Observation","valueQuantity":{{"value":{text}}}}}'.encode()
+    resource = parse(raw)
+    assert serialise(resource) == raw
+    assert resource["valueQuantity"]["value"] == Decimal(text)
+    assert serialise(plain(resource)).startswith(b'{"resourceType"')
+
+
+@pytest.mark.parametrize("text", DIGITS)
+def test_unusual_digits_are_valid_and_do_not_hide_other_faults(text):
+    head = '{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":'
+    check = Validator(definitions.load()).check
+    assert check(parse(f"{head}{text}}}}}".encode())) == ()
+    assert check(parse(f'{head}{text}}},"nonsense":1}}'.encode()))
+
+
+@given(
+    st.decimals(
+        allow_nan=False, allow_infinity=False, places=9, min_value=-(10**9), max_value=10**9
+    )
+)
+def test_any_decimal_comes_back(value):
+    raw = f'{{"resourceType":"X","v":{value:f}}}'.encode()
+    assert serialise(parse(raw)) == raw
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"3", b'{"resourceType":3}', b"\xff", b'{"a":1'])
+def test_what_is_no_resource_is_refused_without_an_echo(raw):
+    with pytest.raises(Invalid) as refused:
+        parse(raw)
+    assert json.dumps(str(refused.value))
