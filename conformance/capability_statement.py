@@ -13,7 +13,7 @@ class Offered(Struct, frozen=True):
     """What a server offers: interactions by level, conditional support, parameter types, operations.
 
     `operations` holds (code, canonical of its definition, types, levels) of each; `custom` the search
-    parameters that were uploaded.
+    parameters that were uploaded, `patch_formats` the media types of patches.
     """
 
     type_interactions: tuple[str, ...]
@@ -24,6 +24,7 @@ class Offered(Struct, frozen=True):
     lenient: bool = False
     smart: Mapping[str, str] | None = None
     custom: tuple[SearchParameter, ...] = ()
+    patch_formats: tuple[str, ...] = ()
 
 
 _GENERAL = (("_id", "token"), ("_lastUpdated", "date"))
@@ -46,6 +47,7 @@ def capability_statement(
         },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json", "application/fhir+xml", "xml"],
+        **({"patchFormat": list(offered.patch_formats)} if offered.patch_formats else {}),
         "rest": [
             {
                 "mode": "server",

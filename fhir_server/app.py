@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -44,13 +45,14 @@ from fhir_server.joints import (
     zone_of,
 )
 from fhir_server.search import modifiers
+from fhir_server.search.match import Clinical
 from fhir_server.search.modifier import Modifier
 from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.statements import Statements
-from fhir_server.store.port import Care, Documents, instant
+from fhir_server.store.port import Care, Documents, Store, instant
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.supervision import Child, Taken, alone
 from operations import export, infer
@@ -113,7 +115,8 @@ class Installation:
         states = {name: await check() for name, check in checks.items()}
         states |= self.elsewhere
         states |= await self.own_health()
-        return states if self.listener else {**states, "mllp": "off"}
+        off = {"dimse": "off"} if self.listener else {"dimse": "off", "mllp": "off"}
+        return states | off
 
     async def own_health(self) -> dict[str, str]:
         """Give the state of each child of this process."""
@@ -154,6 +157,8 @@ async def installation(
     `serving` also builds the children that only a server has; one process a data folder serves. Of
     several processes that answer together only the `leading` one has them.
     """
+    if settings.archive != "local":
+        raise SettingsError("archive: this version keeps images in its own archive only (local)")
     settings.data.mkdir(parents=True, exist_ok=True)
     definitions = r4.load()
     parameters = SearchParameters(definitions)
@@ -185,26 +190,42 @@ def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
         raise SettingsError(f"data: another server serves {folder} already") from None
 
 
-def _store(settings: Settings, parameters: SearchParameters) -> SqliteStore:
-    """Give the store that the settings name, not yet opened."""
-    scheme, _, path = settings.store_url.partition(":///")
-    if scheme != "sqlite":
-        raise SettingsError("store: this version keeps resources in SQLite only (sqlite:///FILE)")
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
+class Adapter(Store, Documents, Care, Protocol):
+    """What a store adapter is: all three ports over one database."""
+
+
+def _store(settings: Settings, parameters: SearchParameters) -> Adapter:
+    """Give the store that the settings name, not yet opened; raises SettingsError."""
 
     def clinical(type_: str) -> str | None:
         atom = parameters.clinical(type_)
         return atom.name if atom else None
 
+    scheme, _, path = settings.store_url.partition("://")
+    if scheme != "sqlite":
+        return _mongo(settings.store_url, clinical)
+    file = Path(path.removeprefix("/"))
+    file.parent.mkdir(parents=True, exist_ok=True)
     return SqliteStore(file, clock=now, clinical=clinical)
+
+
+def _mongo(url: str, clinical: Clinical) -> Adapter:
+    try:
+        from fhir_server.store.mongo.store import MongoStore  # noqa: PLC0415 - an optional extra
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in {"bson", "pymongo"}:
+            raise
+        raise SettingsError(
+            "store: MongoDB needs the library pymongo: pip install 'hounsfield[mongo]'"
+        ) from None
+    return MongoStore(url, clock=now, clinical=clinical)
 
 
 async def _house(
     settings: Settings,
     public_url: str,
     meaning: tuple[r4.Definitions, SearchParameters],
-    store: SqliteStore,
+    store: Adapter,
     archive: LocalArchive,
 ) -> Installation:
     """Put the parts together; features meet here, through the Protocols that their users own."""
@@ -245,7 +266,7 @@ async def _house(
     directory = Directory(ours)
     issuers = Issuers(system=identifier_system, zone=zone_of(settings.default_zone))
     services = await _services(settings, meaning, store, (status, installed, runner.wake))
-    services = replace(services, defer=later.defer)
+    services = replace(services, defer=later.defer, purge=store.purge)
     house = Installation(
         settings=settings,
         public_url=public_url,
@@ -283,7 +304,7 @@ def _listener(
     return Listener(settings.mllp_host, settings.mllp_port, inbox.receive)
 
 
-def _children(house: Installation, store: SqliteStore) -> list[Child]:
+def _children(house: Installation, store: Adapter) -> list[Child]:
     follower = Follower(store, store, house.ingest)
 
     async def sweep() -> None:
@@ -306,7 +327,7 @@ def _children(house: Installation, store: SqliteStore) -> list[Child]:
 async def _services(
     settings: Settings,
     meaning: tuple[r4.Definitions, SearchParameters],
-    store: SqliteStore,
+    store: Adapter,
     work: tuple[Status, InstalledModels, Callable[[], None]],
 ) -> Services:
     definitions, parameters = meaning

@@ -10,7 +10,7 @@ from fhir_server.access import Access, Letter, everything
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.paging import Paging
 from fhir_server.search.plan import Planner
-from fhir_server.store.port import Documents, Store
+from fhir_server.store.port import Documents, Key, Store
 from resources.definitions import Definitions
 from resources.model import Resource
 from resources.outcome import Forbidden, Issue
@@ -86,6 +86,7 @@ class Services:
     terminology: Callable[[str], bytes] = lambda _: b"{}"
     models: Models | None = None
     wake: Callable[[], None] = lambda: None
+    purge: Callable[[Key], Awaitable[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,16 +101,23 @@ class Settings:
         2575, read.port_or_off, "PORT|off", "Port of the HL7 v2 listener; 0 picks a free one."
     )
     dimse_host: str = _setting(
-        "127.0.0.1", read.text, "ADDRESS", "Address that the DICOM listener (DIMSE) listens on."
+        "127.0.0.1",
+        read.text,
+        "ADDRESS",
+        "Address of the DICOM listener (DIMSE); this version has none, images come by DICOMweb.",
     )
     dimse_port: int | None = _setting(
-        11112, read.port_or_off, "PORT|off", "Port of the DICOM listener; 0 picks a free one."
+        11112,
+        read.port_or_off,
+        "PORT|off",
+        "Port of the DICOM listener (DIMSE); this version has none, and readiness says off.",
     )
     archive: str = _setting(
         "local",
         read.archive,
         "local|URL",
-        "Where the images are: local is files under data, a URL is the DICOMweb base of a PACS.",
+        "Where the images are: local is files under data; the DICOMweb base of a PACS is refused by this "
+        "version.",
     )
     workers: int = _setting(1, read.positive, "N", "Number of processes that answer HTTP.")
     unknown_parameters: Literal["strict", "lenient"] = _setting(

@@ -46,6 +46,7 @@ class Statements:
             lenient=settings.unknown_parameters == "lenient",
             smart=None if self._smart is None else self._smart(base),
             custom=tuple(custom),
+            patch_formats=offered.PATCH_FORMATS,
         )
 
     def capabilities(self, custom: Sequence[SearchParameter] = ()) -> Given:

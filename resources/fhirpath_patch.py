@@ -1,7 +1,7 @@
-"""FHIRPath Patch: a Parameters resource of operations, applied to a resource (https://hl7.org/fhir/R4/fhirpatch.html).
+"""FHIRPath Patch, a Parameters resource of operations, applied: https://hl7.org/fhir/R4/fhirpatch.html
 
-A patch that is not well formed is Invalid (400); one that does not fit the resource is Unprocessable (422). Nothing
-of the resource is echoed, the failing operation is named by its place.
+A patch that is not well formed is Invalid (400); one that does not fit the resource is Unprocessable (422).
+Nothing of the resource is echoed, the failing operation is named by its place.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,9 @@ class _Target:
         if not found:
             raise Unprocessable(f"No content found at the path of {name}", issue="not-found")
         if len(found) > 1:
-            raise Unprocessable(f"Several elements are at the path of {name}", issue="multiple-matches")
+            raise Unprocessable(
+                f"Several elements are at the path of {name}", issue="multiple-matches"
+            )
         return _placed(found[0])
 
     def list_of(self, parts: Parts) -> tuple[Slot, list[Pair]]:
@@ -87,7 +89,9 @@ def _parts(parameter: Any, place: int) -> Parts:
     where = f"Parameters.parameter[{place}]"
     listed = parameter.get("part") if isinstance(parameter, dict) else None
     if not isinstance(listed, list) or parameter.get("name") != "operation":
-        raise Invalid("A patch consists of parameters named operation, with parts", expression=where)
+        raise Invalid(
+            "A patch consists of parameters named operation, with parts", expression=where
+        )
     parts: dict[str, Any] = {}
     for part in listed:
         name = part.get("name") if isinstance(part, dict) else None

@@ -14,7 +14,10 @@ from resources.fhirpath.tree import Tree
 from resources.outcome import Invalid, Unprocessable
 
 _TEXTS = frozenset(
-    "base64Binary canonical code date dateTime id instant markdown oid string time uri url uuid xhtml".split()
+    {
+        *("base64Binary", "canonical", "code", "date", "dateTime", "id", "instant", "markdown"),
+        *("oid", "string", "time", "uri", "url", "uuid", "xhtml"),
+    }
 )
 _NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 _DEEPEST = 30
@@ -23,7 +26,7 @@ Part = Mapping[str, Any]
 
 
 def chosen(steps: Sequence[Step], part: Part) -> Step:
-    """Give the step of an element, or of a choice, that takes the value; raises Unprocessable for another type."""
+    """Give the step of an element or choice that takes the value; raises Unprocessable for another type."""
     property_ = _property(part)
     if property_ is None:
         return steps[0]
@@ -49,7 +52,7 @@ def _property_for(type_name: str) -> str:
 
 
 def _alike(type_name: str, property_: str) -> bool:
-    """Tell whether JSON writes two primitive types alike, as a string for a code or an integer for a decimal."""
+    """Tell whether JSON writes two primitive types alike, as string and code, or integer and decimal."""
     return any(
         type_name in kinds and property_ in map(_property_for, kinds)
         for kinds in (_TEXTS, _NUMBERS)

@@ -128,7 +128,9 @@ def _move(holder: Any, operation: Operation) -> None:
 
 
 def _copy(holder: Any, operation: Operation) -> None:
-    _put(holder, _steps(operation), model.copy(json_pointer.find(holder, _steps(operation, "from"))))
+    _put(
+        holder, _steps(operation), model.copy(json_pointer.find(holder, _steps(operation, "from")))
+    )
 
 
 def _test(holder: Any, operation: Operation) -> None:

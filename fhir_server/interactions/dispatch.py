@@ -8,6 +8,7 @@ from fhir_server.interactions import (
     create,
     delete,
     history,
+    patch,
     read,
     search,
     update,
@@ -38,6 +39,8 @@ async def dispatch(  # noqa: PLR0911 - one return a method
             return await _post(context, request, parts)
         case "PUT":
             return await _put(context, request, parts)
+        case "PATCH":
+            return await _patch(context, request, parts)
         case "DELETE":
             return await _delete(context, request, parts)
         case _:
@@ -115,6 +118,18 @@ async def _put(context: Context, request: FhirRequest, parts: list[str]) -> Fhir
             return await update.update(context, request, type_, id_)
         case _:
             raise MethodNotAllowed("PUT is not offered here")
+
+
+async def _patch(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+    match parts:
+        case [type_] if request.query:
+            return await patch.conditional_patch(context, request, type_)
+        case [_]:
+            raise Invalid("A patch names an id or a condition")
+        case [type_, id_]:
+            return await patch.patch(context, request, type_, id_)
+        case _:
+            raise MethodNotAllowed("PATCH is not offered here")
 
 
 async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:

@@ -1,5 +1,6 @@
 """One entry of a batch or transaction: its request as an edge would give it, its response as Bundle.entry."""
 
+import base64
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -40,9 +41,23 @@ def request_of(context: Context, entry: dict[str, Any], index: int) -> FhirReque
 def whole_request(context: Context, entry: dict[str, Any], index: int) -> FhirRequest:
     """Give an entry's request as the HTTP edge would, body included; raises Invalid."""
     request = request_of(context, entry, index)
-    if not isinstance(entry.get("resource"), dict):
+    resource = entry.get("resource")
+    if not isinstance(resource, dict):
         return request
-    return replace(request, body=serialise(entry["resource"]))
+    if request.method == "PATCH" and resource.get("resourceType") == "Binary":
+        headers = {**request.headers, "content-type": str(resource.get("contentType", ""))}
+        return replace(request, headers=headers, body=_data(resource, index))
+    return replace(request, body=serialise(resource))
+
+
+def _data(binary: dict[str, Any], index: int) -> bytes:
+    """Give what a Binary holds: in an entry that patches, the patch (http.html#patch)."""
+    try:
+        return base64.b64decode(binary.get("data", ""), validate=True)
+    except (ValueError, TypeError):
+        raise Invalid(
+            "The Binary's data is no base64", expression=f"Bundle.entry[{index}].resource.data"
+        ) from None
 
 
 def rendered(response: FhirResponse) -> Answered:

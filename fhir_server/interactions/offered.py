@@ -4,6 +4,7 @@ TYPE_INTERACTIONS = (
     "read",
     "vread",
     "update",
+    "patch",
     "delete",
     "history-instance",
     "history-type",
@@ -12,6 +13,7 @@ TYPE_INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 # conditionalDelete is a setting
 CONDITIONALS: dict[str, bool | str] = {
     "conditionalCreate": True,

@@ -1,13 +1,22 @@
 """A transaction: every entry resolved, then one commit, then the reads (FHIR R4 http.html#trules)."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.context import Context, Handler
-from fhir_server.interactions import answer, conditional, linking, reach, referential, writing
+from fhir_server.interactions import (
+    answer,
+    conditional,
+    linking,
+    patch,
+    reach,
+    referential,
+    writing,
+)
 from fhir_server.interactions.delete import deletion, matching, removed, unchanged
-from fhir_server.interactions.entry import Answered, rendered, request_of
+from fhir_server.interactions.entry import Answered, rendered, request_of, whole_request
 from fhir_server.interactions.update import chosen, expected, may_write, same, stale
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -27,8 +36,9 @@ from resources.outcome import Conflict, FhirError, Invalid, Issue, NotFound, Pre
 
 _ROUNDS = 20
 _BREATH = 20
+_METHODS: Mapping[str, Method] = {"POST": "POST", "PUT": "PUT", "PATCH": "PATCH"}
 _READS = frozenset({"GET", "HEAD"})
-_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2}
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
 
 
 @dataclass(slots=True)
@@ -58,7 +68,6 @@ async def run(
     """
     for _ in range(_ROUNDS):
         steps = [_Step(i, request_of(context, e, i), e) for i, e in enumerate(entries)]
-        _refuse_methods(steps)
         await _resolve(context, steps)
         try:
             versions = await _commit(context, steps)
@@ -71,16 +80,6 @@ async def run(
             for step in steps
         ]
     raise Conflict("The transaction kept racing others for the same identities; send it again")
-
-
-def _refuse_methods(steps: list[_Step]) -> None:
-    for step in steps:
-        if step.request.method == "PATCH":
-            raise Invalid(
-                "PATCH in a transaction is not offered",
-                issue="not-supported",
-                expression=_place(step),
-            )
 
 
 def _place(step: _Step) -> str:
@@ -136,6 +135,12 @@ async def _identify(context: Context, step: _Step) -> None:
             _guard(step)
         case "PUT", [type_] if step.request.query:
             await _conditional_update(context, step, type_)
+        case "PATCH", [type_, id_]:
+            await _patch(context, step, answer.key(context, type_, id_))
+        case "PATCH", [type_] if step.request.query:
+            key, guard = await patch.matching(context, step.request, type_)
+            step.guards.append(guard)
+            await _patch(context, step, key)
         case "DELETE", [type_, id_]:
             await _delete(context, step, answer.key(context, type_, id_))
         case "DELETE", [type_] if step.request.query:
@@ -173,6 +178,11 @@ def _guard(step: _Step) -> None:
     wanted = expected(step.request)
     if wanted is not None and step.key is not None:
         step.guards.append(VersionIs(step.key, wanted))
+
+
+async def _patch(context: Context, step: _Step, key: Key) -> None:
+    step.key, step.existing = key, await patch.current(context, step.request, key)
+    step.guards.append(unchanged(step.existing))
 
 
 async def _delete(context: Context, step: _Step, key: Key) -> None:
@@ -235,18 +245,26 @@ async def _prepare(context: Context, step: _Step, links: linking.Links) -> None:
     """Link, check and index the entry's body."""
     if step.key is None:
         raise Invalid("The entry has no identity", expression=_place(step))
-    resource = model.copy(_body(step))
+    resource = _resource(context, step)
     writing.of_type(context, resource, step.key.type)
     if step.request.method == "PUT" and resource.get("id", step.key.id) != step.key.id:
         raise Invalid("The body's id is not the URL's", expression=f"{step.key.type}.id")
     links.rewrite(resource, step.entry.get("fullUrl", ""))
     for element, query in linking.conditional_references(resource):
         element["reference"] = await _found(context, query)
-    method: Method = "POST" if step.request.method == "POST" else "PUT"
-    step.change = writing.change(context, step.key, method, resource)
+    step.change = writing.change(context, step.key, _METHODS[step.request.method], resource)
     reach.refuse_out_of_reach(context, step.change, "u" if step.existing else "c")
     if same(context, step.change, step.existing) and expected(step.request) is None:
         step.unchanged, step.change = True, None
+
+
+def _resource(context: Context, step: _Step) -> Resource:
+    """Give what an entry writes, before it is linked: its own resource, or what its patch makes."""
+    if step.request.method != "PATCH" or step.existing is None:
+        resource: Resource = model.copy(_body(step))
+        return resource
+    apply = patch.read(context, whole_request(context, step.entry, step.index))
+    return patch.applied(step.existing, apply)
 
 
 async def _found(context: Context, query: str) -> str:
@@ -271,13 +289,17 @@ async def _commit(context: Context, steps: list[_Step]) -> dict[int, Version]:
     try:
         versions = await context.services.store.commit(changes, guards)
     except VersionConflict as conflict:
-        if any(step.more and _removes(step, conflict.key) for step in written):
+        if any(_again(step, conflict.key) for step in written):
             raise MatchConflict(0, (conflict.key,)) from None
         raise stale(conflict) from None
     return {step.index: version for step, version in zip(written, versions, strict=False)}
 
 
-def _removes(step: _Step, key: Key) -> bool:
+def _again(step: _Step, key: Key) -> bool:
+    """Tell whether an entry that lost a race is resolved again: it found its resource without If-Match."""
+    found = bool(step.more) or step.request.method == "PATCH"
+    if not found or "if-match" in step.request.headers:
+        return False
     return key == step.key or any(change.key == key for change in step.more)
 
 

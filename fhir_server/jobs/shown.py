@@ -94,5 +94,6 @@ def _task(job: Job) -> Resource:
             inputs=told,
             outputs=written,
             reason=job.problem,
+            progress=job.input.get("progress", ""),
         )
     )

@@ -6,7 +6,7 @@ Observation are one, told apart by the types they may lead to.
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -113,11 +113,29 @@ class Parameter(Struct, frozen=True, gc=False):
         return KINDS.get(self.type)
 
 
-class SearchParameters:
-    """The search parameters of every type, compiled type by type when first asked for."""
+class Uploaded(Struct, frozen=True):
+    """A search parameter that is not R4's own; `task` is the id of the job that indexes it, then empty."""
 
-    def __init__(self, definitions: r4.Definitions) -> None:
+    definition: r4.SearchParameter
+    task: str = ""
+
+
+class SearchParameters:
+    """The search parameters of every type, compiled type by type when first asked for.
+
+    `uploaded` ones come beside R4's. Their values are extracted from the first moment; they can be asked
+    for once they are indexed. `shared` has R4's own, for the types that no uploaded one is for.
+    """
+
+    def __init__(
+        self,
+        definitions: r4.Definitions,
+        uploaded: Sequence[Uploaded] = (),
+        shared: "SearchParameters | None" = None,
+    ) -> None:
         self._definitions = definitions
+        self._uploaded = tuple(uploaded)
+        self._shared = shared
         self._compiler = fhirpath.Compiler(definitions)
         self._types: dict[str, Mapping[str, Parameter]] = {}
         self._extractors: dict[str, Extractor] = {}
@@ -133,14 +151,29 @@ class SearchParameters:
             known = self._types[type] = MappingProxyType(self._compile(type))
         return known
 
+    def waiting(self, type: str, code: str) -> str | None:
+        """Give the id of the job that indexes a type's uploaded parameter, None where none does."""
+        bases = frozenset(self._lineage(type))
+        for held in self._uploaded:
+            if (
+                held.task
+                and held.definition.code == code
+                and bases.intersection(held.definition.base)
+            ):
+                return held.task
+        return None
+
     def values(self, resource: Resource) -> IndexValues:
         """Give all that a resource can be found by, de-duplicated (search.html#ptypes)."""
         name = resource["resourceType"]
         extract = self._extractors.get(name)
         if extract is None:
-            self.of(name)
-            extract = self._extractors[name]
+            extract = self._extractor(name)
         return extract(resource)
+
+    def _extractor(self, type: str) -> Extractor:
+        self.of(type)
+        return self._extractors[type]
 
     def compartment(self, compartment: str, type: str) -> tuple[Parameter, ...]:
         """Give the parameters that place a resource of the type in a compartment; none if it is never."""
@@ -156,12 +189,20 @@ class SearchParameters:
     def _compile(self, type: str) -> dict[str, Parameter]:
         if type not in self._definitions.resource_types:
             raise KeyError(type)
+        uploaded = self._uploaded_for(type)
+        if self._shared is not None and not uploaded:
+            self._extractors[type] = self._shared._extractor(type)  # noqa: SLF001 - of this class
+            return dict(self._shared.of(type))
         sources: dict[Atom, Source] = {}
         found: dict[str, Parameter] = {}
         for held in self._defined(type):
             parameter = self._parameter(type, held, sources)
             if parameter.atoms or parameter.kind is None or held.code in VERSION_PARAMETERS:
                 found.setdefault(held.code, parameter)
+        for one in uploaded:
+            parameter = self._parameter(type, one.definition, sources)
+            if not one.task:
+                found.setdefault(parameter.code, parameter)
         clinical = _clinical_atom(found.get(_CLINICAL.get(type, "date")))
         self._extractors[type] = index_values.extractor(
             sources.values(), self._definitions, clinical.name if clinical else ""
@@ -169,12 +210,18 @@ class SearchParameters:
         return found
 
     def _defined(self, type: str) -> Iterable[r4.SearchParameter]:
-        lineage: list[str] = []
+        return (held for name in self._lineage(type) for held in self._by_base.get(name, ()))
+
+    def _uploaded_for(self, type: str) -> list[Uploaded]:
+        bases = frozenset(self._lineage(type))
+        return [held for held in self._uploaded if bases.intersection(held.definition.base)]
+
+    def _lineage(self, type: str) -> Iterable[str]:
+        """Give a type and those that it specialises."""
         name: str | None = type
         while name is not None:
-            lineage.append(name)
+            yield name
             name = self._definitions.base(name)
-        return (held for name in lineage for held in self._by_base.get(name, ()))
 
     @functools.cached_property
     def _by_base(self) -> Mapping[str, list[r4.SearchParameter]]:

@@ -94,6 +94,9 @@ class Planner:
         """Give a type's search parameter; raises UnknownParameter."""
         found = self.parameters.get(type_, code)
         if found is None:
+            waiting = self.parameters.waiting(type_, code)
+            if waiting is not None:
+                raise UnknownParameter(f"{code} of {type_} is being indexed by Task/{waiting}: wait")
             raise UnknownParameter(f"{type_} has no search parameter named {code}")
         if found.type == "reference" and not found.targets:
             return replace(found, targets=self._every_type)

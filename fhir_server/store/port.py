@@ -277,7 +277,7 @@ class Care(Protocol):
         """
 
     async def import_versions(self, versions: Sequence[Past]) -> int:
-        """Take over versions, oldest first, with their numbers and times; all or none; gives how many were new.
+        """Take over versions, oldest first, with their numbers and times; all or none; gives how many.
 
         Versions that are here already, or lower than the current one, are passed over, so that it can be
         run again. Raises OutOfOrder for a version older than the newest one here.
@@ -288,7 +288,7 @@ class Copied(Protocol):
     """A store that can copy itself whole while it is written to."""
 
     async def backup(self, folder: Path, pinned: Callable[[], None]) -> int:
-        """Copy resources and documents as they are at one position into files of a folder; gives the position.
+        """Copy resources and documents as they are at one position into a folder; gives the position.
 
         `pinned` is called, in whatever thread, as soon as the position is fixed.
         """

@@ -20,7 +20,7 @@ _STATES = {
 class Work(Struct, frozen=True):
     """What a Task tells of a job: all references are literal, instants FHIR instants.
 
-    `owner` did the work (the model's Device), `requester` asked for it.
+    `owner` did the work (the model's Device), `requester` asked for it; `progress` says how far it is.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Work(Struct, frozen=True):
     inputs: Sequence[tuple[str, dict[str, Any]]] = ()
     outputs: Sequence[tuple[str, dict[str, Any]]] = ()
     reason: str = ""
+    progress: str = ""
 
 
 def task(work: Work) -> Resource:
@@ -64,6 +65,8 @@ def task(work: Work) -> Resource:
         made["executionPeriod"] = {name: at for name, at in period.items() if at}
     if work.based_on:
         made["basedOn"] = [{"reference": reference} for reference in work.based_on]
+    if work.progress:
+        made["businessStatus"] = {"text": work.progress}
     if work.reason:
         made["statusReason"] = {"text": work.reason}
     for name, pairs in (("input", work.inputs), ("output", work.outputs)):

@@ -1,4 +1,4 @@
-"""Where in a resource's JSON an element stands: its values with their extensions, read and written (FHIR R4 json.html).
+"""Where in JSON an element stands: values with their extensions, read and written (FHIR R4 json.html).
 
 A primitive's values and their ids and extensions are two properties, in lists two arrays of one length.
 """

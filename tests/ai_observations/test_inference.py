@@ -1,6 +1,7 @@
 """Which model runs, and a run's results in one transaction, the same however often it runs."""
 
 import asyncio
+import json
 import os
 import signal
 
@@ -9,12 +10,15 @@ import pytest
 import small_study
 from msgspec import structs
 
-from ai_observations import registry
+from ai_observations import registry, worker
 from ai_observations.inference import InstalledModels
 from ai_observations.model import NotInstalled, Unsuitable
+from ai_observations.observation import results_bundle
 from fhir_server.jobs import job as jobs
 from fhir_server.jobs import runner, shown
 from fhir_server.jobs.job import Job
+from fhir_server.store.port import instant
+from resources.model import serialise
 from resources.outcome import NotFound, Unprocessable
 
 
@@ -223,16 +227,18 @@ async def test_a_study_whose_images_or_which_itself_went_away_fails_the_job(worl
         assert (await world.closed("j2")).state == "failed"
 
 
-async def test_two_runs_at_once_over_one_study_double_nothing(world):
-    for id_ in ("j1", "j2"):
-        await infer(world, id_)
-    kind = world.kinds["infer"]
-    world.kinds["infer"] = type(kind)(kind.work, kind.given, parallel=2)
-    async with world.working():
-        ended = await asyncio.gather(world.closed("j1"), world.closed("j2"))
-    assert [job.state for job in ended] == ["completed", "completed"]
+async def test_results_written_at_once_by_several_runs_are_not_doubled(world):
+    result = worker.run_model("iq-classical", world.images.files[small_study.UID])
+    stored = await world.give("GET", "ImagingStudy/s1")
+    model = registry.find("iq-classical")
+    bundles = [results_bundle(stored, result, model, now=instant(n)) for n in range(8)]
+    await asyncio.gather(*(world.give("POST", "", each) for each in map(parsed, bundles)))
     found = await content(world)
     assert len(found["Device"]) == len(found["DiagnosticReport"]) == 1
     assert len(found["Provenance"]) == len(found["DocumentReference"]) == 1
     identifiers = [each["identifier"][0]["value"] for each in await world.all("Observation")]
-    assert len(identifiers) == len(set(identifiers))
+    assert len(identifiers) == len(set(identifiers)) > 1
+
+
+def parsed(resource):
+    return json.loads(serialise(resource))

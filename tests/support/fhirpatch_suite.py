@@ -19,7 +19,9 @@ class Case:
 
 
 def cases(path):
-    root = etree.fromstring(path.read_bytes(), etree.XMLParser(remove_comments=True, remove_blank_text=False))
+    root = etree.fromstring(
+        path.read_bytes(), etree.XMLParser(remove_comments=True, remove_blank_text=False)
+    )
     for case in root.iter("case"):
         yield Case(case.get("name"), *(held(case, part) for part in ("input", "diff", "output")))
 

@@ -119,7 +119,9 @@ class ReplicaSet:
         end = time.monotonic() + _START_S
         while not _asked(port, "ping"):
             if self.processes[port].poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"mongod did not start: see {self._folder / str(port) / 'log'}")
+                raise AssertionError(
+                    f"mongod did not start: see {self._folder / str(port) / 'log'}"
+                )
             time.sleep(0.02)
 
 

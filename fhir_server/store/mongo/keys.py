@@ -26,6 +26,9 @@ NAMED: Final[dict[Kind, tuple[str, ...]]] = {
 """The letters of a kind's own entries; `x` (a string as written) and `c` (a canonical without its version)
 stand beside entries of a kind and are not counted as values."""
 
+HEAD: Final[Filter] = {"_id": "head", "tenant": "", "id": "head"}
+"""The one document of `head`, which belongs to no tenant."""
+
 _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD800, 0xE000)
 

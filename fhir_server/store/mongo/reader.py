@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fhir_server.store.mongo.keys import Filter, named, of_key
+from fhir_server.store.mongo.keys import HEAD, Filter, named, of_key
 from fhir_server.store.mongo.versions import of_document, of_log
 from fhir_server.store.mongo.view import Document, View
 from fhir_server.store.port import Key, Page, Scope, Version
@@ -79,7 +79,7 @@ class Reader:
 
     async def position(self) -> int:
         """Give the position of the newest version."""
-        head = await self.view.one("head", {"_id": "head", "tenant": "", "id": "head"}, _BY_ID)
+        head = await self.view.one("head", HEAD, _BY_ID)
         return 0 if head is None else int(head["position"])
 
     async def _within(self, page: Page) -> Filter:

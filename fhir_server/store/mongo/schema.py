@@ -20,6 +20,7 @@ from typing import Any, Final
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from fhir_server.store.mongo.keys import HEAD
 from fhir_server.store.mongo.view import Database
 from fhir_server.store.port import SchemaTooNew
 
@@ -31,6 +32,7 @@ _INDEXES: Final[dict[str, dict[str, str]]] = {
         "clinical": "tenant type clinical place",
         "updated": "tenant type updated place",
         "values": _VALUES,
+        "places": "place",
     },
     "history": {"versions": "tenant id type version"},
     "changes": {"types": "tenant type updated _id", "all": "tenant updated _id"},
@@ -38,7 +40,7 @@ _INDEXES: Final[dict[str, dict[str, str]]] = {
 }
 _UNIQUE: Final = {("history", "versions")}
 _META: Final = {"_id": "schema", "tenant": "", "id": "schema"}
-_FIRST_HEAD: Final = {"_id": "head", "tenant": "", "id": "head", "position": 0, "updated": 0}
+_FIRST_HEAD: Final = {**HEAD, "position": 0, "updated": 0}
 
 
 def indexes(collection: str) -> list[IndexModel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pymongo import AsyncMongoClient
@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from fhir_server.search.expression import Plan
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import (
+    care,
     connection,
     documents,
     explain,
@@ -22,17 +23,20 @@ from fhir_server.store.mongo import (
     verify,
 )
 from fhir_server.store.mongo.reader import Reader
-from fhir_server.store.mongo.transaction import Commit
+from fhir_server.store.mongo.transaction import Commit, Work
 from fhir_server.store.mongo.view import Database, View
 from fhir_server.store.mongo.view import Document as Fields
 from fhir_server.store.mongo.writer import Writer
 from fhir_server.store.port import (
     Change,
     Document,
+    Extract,
     Key,
     Match,
     Page,
+    Past,
     Precondition,
+    Reindexed,
     Scope,
     StoreUnavailable,
     Version,
@@ -103,6 +107,21 @@ class MongoStore:
             database = self._database
             return [*await schema.faults(database), *await verify.faults(database)]
 
+    async def purge(self, key: Key) -> int:
+        """Erase every version but the current one; gives how many."""
+        return int(await self._write(care.Purge(key)))
+
+    async def reindex(
+        self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
+    ) -> Reindexed:
+        """Give the next current resources new index values."""
+        done: Reindexed = await self._write(care.Reindex(extract, type, after, limit))
+        return done
+
+    async def import_versions(self, versions: Sequence[Past]) -> int:
+        """Take over versions with their numbers and times; gives how many were new. Raises OutOfOrder."""
+        return int(await self._write(care.Import(versions))) if versions else 0
+
     # --- Store ---
 
     async def read(self, key: Key) -> Version | None:
@@ -124,13 +143,12 @@ class MongoStore:
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
     ) -> Sequence[Version]:
         """Write all changes or none, durably, after the preconditions held in the same transaction."""
-        if self._opened is None:
-            raise StoreUnavailable("the store is not open")
         if any(_size(change) > _LARGEST for change in changes):
             raise TooLarge(f"This store keeps resources of up to {_LARGEST:,} bytes")
         if not changes and not preconditions:
             return []
-        return await self._opened[2].submit(Commit(changes, preconditions))
+        written: Sequence[Version] = await self._write(Commit(changes, preconditions))
+        return written
 
     async def history(self, scope: Scope, page: Page) -> Sequence[Version]:
         """Give versions newest first (by position)."""
@@ -244,6 +262,11 @@ class MongoStore:
     @property
     def _reader(self) -> Reader:
         return Reader(self._view)
+
+    async def _write(self, work: Work) -> Any:
+        if self._opened is None:
+            raise StoreUnavailable("the store is not open")
+        return await self._opened[2].submit(work)
 
     def _place(self, tenant: str, namespace: str, key: str) -> documents.Place:
         return documents.Place(tenant, namespace, key, self._clock())

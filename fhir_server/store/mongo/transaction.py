@@ -1,4 +1,4 @@
-"""One attempt at one durable transaction that several commits share: preconditions, versions, index entries.
+"""One attempt at one durable transaction that several callers share: preconditions, versions, index entries.
 
 Every transaction begins by writing the one document of `head`. Two transactions that overlap in time, of
 whatever process, therefore conflict and the later one begins anew after the earlier: writers take turns,
@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from pymongo import InsertOne, ReplaceOne, ReturnDocument
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
+from fhir_server.search.values import IndexValues
 from fhir_server.store.mongo import entries, searches, versions
-from fhir_server.store.mongo.keys import Filter, named, of_key
+from fhir_server.store.mongo.keys import HEAD, named, of_key
 from fhir_server.store.mongo.reader import Reader
 from fhir_server.store.mongo.view import Document, View
 from fhir_server.store.port import (
     Change,
     Key,
     MatchConflict,
+    OutOfOrder,
+    Past,
     Precondition,
     Version,
     VersionConflict,
@@ -32,17 +35,46 @@ from fhir_server.store.port import (
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
 
-_HEAD: Final[Filter] = {"_id": "head", "tenant": "", "id": "head"}
+REFUSALS: Final = (VersionConflict, MatchConflict, OutOfOrder)
+
+
+class Work(Protocol):
+    """A piece of work: how many versions it may make, of which keys, and how."""
+
+    @property
+    def weight(self) -> int:
+        """The greatest number of versions that it makes."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The keys whose newest versions it must know."""
+
+    async def __call__(self, transaction: Transaction) -> Any:
+        """Do it within a transaction; raises one of REFUSALS before it writes anything."""
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """What one caller wants committed."""
+    """Write what one caller wants committed; its result is the versions."""
 
     changes: Sequence[Change]
     preconditions: Sequence[Precondition]
 
+    @property
+    def weight(self) -> int:
+        """The number of changes."""
+        return len(self.changes)
 
-Outcome = list[Version] | VersionConflict | MatchConflict
+    @property
+    def keys(self) -> Sequence[Key]:
+        """What is changed or must have a version."""
+        required = (p.key for p in self.preconditions if isinstance(p, VersionIs))
+        return [*(change.key for change in self.changes), *required]
+
+    async def __call__(self, transaction: Transaction) -> list[Version]:
+        """Check the preconditions, then gather the changes."""
+        for index, precondition in enumerate(self.preconditions):
+            await transaction.require(index, precondition)
+        return [transaction.change(change) for change in self.changes]
 
 
 class Lost(Exception):
@@ -50,125 +82,107 @@ class Lost(Exception):
 
 
 class _Head(msgspec.Struct):
-    """The newest version of a resource as the transaction has it, and the version that is written."""
+    """The newest version of a resource as the transaction has it.
+
+    `written` is the version that is stored, None while there is none; `purged` how many are missing.
+    """
 
     place: int
     version: Version
     written: int | None
+    purged: int
 
 
 class Transaction:
     """Does the work of a group in a view that is inside a transaction; made anew for every attempt."""
 
     def __init__(self, view: View, clinical: Clinical, clock: Callable[[], int]) -> None:
-        self._view = view
+        self.view = view
         self._clinical = clinical
         self._clock = clock
-        self._reader = Reader(view)
         self._heads: dict[str, _Head] = {}
         self._pending: dict[str, Document] = {}
         self._superseded: list[Document] = []
         self._logged: list[Document] = []
         self._position = self._updated = 0
+        self._latest: int | None = None
 
-    async def run(self, group: Sequence[Commit]) -> list[Outcome]:
-        """Write what every commit of the group asks for, but for those whose preconditions do not hold."""
-        last = await self._take_turn(sum(len(one.changes) for one in group))
-        await self._know(group)
-        outcomes = [await self._apply(one) for one in group]
-        await self._flush()
-        if self._position < last:
-            await self._give_back()
+    async def run(self, group: Sequence[Work]) -> list[Any]:
+        """Do all the work that is not refused; gives each one's result, or its refusal."""
+        head = await self._take_turn(sum(one.weight for one in group))
+        await self._know([key for one in group for key in one.keys])
+        outcomes = [await self._outcome(one) for one in group]
+        await self.flush()
+        if (self._position, self._updated) != (head["position"], head["updated"]):
+            await self._correct()
         return outcomes
 
-    async def _take_turn(self, most: int) -> int:
-        """Take positions for as many versions as there may be; gives the last of them."""
-        head = await self._view.database["head"].find_one_and_update(
-            _HEAD,
-            {"$inc": {"position": most, "turn": 1}, "$max": {"updated": self._clock()}},
-            return_document=ReturnDocument.AFTER,
-            session=self._view.session,
-        )
-        if head is None:
-            raise Lost("the document of head is gone")
-        self._position = head["position"] - most
-        self._updated = head["updated"]
-        return int(head["position"])
-
-    async def _give_back(self) -> None:
-        """Give the positions back that were not needed."""
-        await self._view.database["head"].update_one(
-            _HEAD, {"$set": {"position": self._position}}, session=self._view.session
-        )
-
-    async def _know(self, group: Sequence[Commit]) -> None:
-        """Read the newest versions of all keys that the group names."""
-        keys = [change.key for one in group for change in one.changes]
-        for one in group:
-            keys += [p.key for p in one.preconditions if isinstance(p, VersionIs)]
-        by_name = {named(key): key for key in keys}
-        for name, found in (await self._reader.heads(by_name)).items():
-            version = versions.of_document(found, by_name[name])
-            self._heads[name] = _Head(found["place"], version, version.version_id)
-
-    async def _apply(self, commit: Commit) -> Outcome:
-        for index, precondition in enumerate(commit.preconditions):
-            refusal = await self._refusal(index, precondition)
-            if refusal is not None:
-                return refusal
-        return [self._change(change) for change in commit.changes]
-
-    async def _refusal(
-        self, index: int, precondition: Precondition
-    ) -> VersionConflict | MatchConflict | None:
+    async def require(self, index: int, precondition: Precondition) -> None:
+        """Check one precondition; raises VersionConflict or MatchConflict."""
         if isinstance(precondition, VersionIs):
             head = self._heads.get(named(precondition.key))
             alive = head is not None and head.version.body is not None
             current = head.version.version_id if head is not None and alive else None
             if current != precondition.version_id:
-                return VersionConflict(precondition.key, current)
-            return None
-        await self._flush()
+                raise VersionConflict(precondition.key, current)
+            return
+        await self.flush()
         plan = dataclasses.replace(precondition.plan, limit=MOST_FOUND, after=None)
-        found = [
-            match.version.key for match in await searches.search(self._view, plan, self._clinical)
-        ]
+        found = [m.version.key for m in await searches.search(self.view, plan, self._clinical)]
         others = tuple(key for key in found if key != precondition.apart_from)
-        return MatchConflict(index, others) if others else None
+        if others:
+            raise MatchConflict(index, others)
 
-    def _change(self, change: Change) -> Version:
+    def change(self, change: Change) -> Version:
         """Gather one change, and give the version that it makes."""
-        name = named(change.key)
-        head = self._heads.get(name)
+        head = self._heads.get(named(change.key))
         if change.body is None and (head is None or head.version.body is None):
             return _nothing(change.key) if head is None else head.version
-        self._position += 1
         number = 1 if head is None else head.version.version_id + 1
         body = None if change.body is None else change.body.at(number, self._updated)
-        version = Version(change.key, number, self._updated, change.method, body, self._position)
-        place = self._position if head is None else head.place
-        if head is not None:
-            self._superseded.append(versions.superseded(head.version))
-        self._heads[name] = _Head(place, version, None if head is None else head.written)
-        self._pending[name] = versions.current(version, place, self._searched(change))
-        self._logged.append(versions.logged(version))
+        version = Version(
+            change.key, number, self._updated, change.method, body, self._position + 1
+        )
+        self._gather(version, change.values)
         return version
 
-    def _searched(self, change: Change) -> Document:
-        """Give what a search sees of a resource; nothing of a deleted one."""
-        if change.body is None:
-            return {}
-        type_, values = change.key.type, change.values
-        at = clinical_key(self._clinical(type_), values)
+    def current(self, key: Key) -> int:
+        """Give the newest version id of a known key, 0 where there never was one."""
+        head = self._heads.get(named(key))
+        return 0 if head is None else head.version.version_id
+
+    async def latest(self) -> int:
+        """Give the time of the newest version, 0 in an empty store."""
+        if self._latest is None:
+            found = await self.view.find("changes", {}, sort=[("_id", -1)], limit=1)
+            self._latest = found[0]["updated"] if found else 0
+        return self._latest
+
+    def take(self, past: Past) -> None:
+        """Gather a version as another store had it, higher than the newest one here."""
+        missing = past.version_id - self.current(past.key) - 1
+        version = Version(
+            past.key, past.version_id, past.updated, past.method, past.body, self._position + 1
+        )
+        self._gather(version, past.values, missing)
+        self._updated = max(self._updated, past.updated)
+
+    def purged(self, key: Key, count: int) -> None:
+        """Take note that former versions of a known key are gone."""
+        self._heads[named(key)].purged += count
+
+    def searched(self, key: Key, values: IndexValues) -> Document:
+        """Give what a search sees of a resource."""
+        at = clinical_key(self._clinical(key.type), values)
         return {
-            "type": type_,
+            "type": key.type,
             "clinical": UNDATED if at is None else at,
-            "index": entries.of_values(values, type_),
+            "index": entries.of_values(values, key.type),
         }
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         """Write what is gathered."""
-        database, session = self._view.database, self._view.session
+        database, session = self.view.database, self.view.session
         if self._superseded:
             await database["history"].insert_many(self._superseded, session=session)
         if self._pending:
@@ -176,6 +190,54 @@ class Transaction:
         if self._logged:
             await database["changes"].insert_many(self._logged, session=session)
         self._superseded, self._pending, self._logged = [], {}, []
+
+    async def _outcome(self, work: Work) -> Any:
+        try:
+            return await work(self)
+        except REFUSALS as refusal:
+            return refusal
+
+    async def _take_turn(self, most: int) -> Document:
+        """Take positions for as many versions as there may be; gives the document of head."""
+        head = await self.view.database["head"].find_one_and_update(
+            HEAD,
+            {"$inc": {"position": most, "turn": 1}, "$max": {"updated": self._clock()}},
+            return_document=ReturnDocument.AFTER,
+            session=self.view.session,
+        )
+        if head is None:
+            raise Lost("the document of head is gone")
+        self._position, self._updated = head["position"] - most, head["updated"]
+        return head
+
+    async def _correct(self) -> None:
+        """Give back the positions that were not needed, and tell of times that were taken over."""
+        now = {"position": self._position, "updated": self._updated}
+        await self.view.database["head"].update_one(HEAD, {"$set": now}, session=self.view.session)
+
+    async def _know(self, keys: Sequence[Key]) -> None:
+        """Read the newest versions of keys."""
+        by_name = {named(key): key for key in keys}
+        for name, found in (await Reader(self.view).heads(by_name)).items():
+            version = versions.of_document(found, by_name[name])
+            purged = found.get("purged", 0)
+            self._heads[name] = _Head(found["place"], version, version.version_id, purged)
+
+    def _gather(self, version: Version, values: IndexValues, missing: int = 0) -> None:
+        """Gather a version, the change that it is, and the version that it supersedes."""
+        name = named(version.key)
+        head = self._heads.get(name)
+        self._position, self._latest = version.position, version.updated
+        if head is None:
+            head = _Head(version.position, version, None, missing)
+        else:
+            self._superseded.append(versions.superseded(head.version))
+            head = _Head(head.place, version, head.written, head.purged + missing)
+        self._heads[name] = head
+        seen = {} if version.body is None else self.searched(version.key, values)
+        extra = {"purged": head.purged} if head.purged else {}
+        self._pending[name] = versions.current(version, head.place, {**seen, **extra})
+        self._logged.append(versions.logged(version))
 
     async def _write_current(self) -> None:
         """Insert what is new; replace what was there, if it has the version that was read."""
@@ -189,8 +251,8 @@ class Transaction:
                 writes.append(ReplaceOne(was, document, hint="_id_"))
             head.written = head.version.version_id
         replaced = sum(isinstance(write, ReplaceOne) for write in writes)
-        done = await self._view.database["resources"].bulk_write(
-            writes, ordered=False, session=self._view.session
+        done = await self.view.database["resources"].bulk_write(
+            writes, ordered=False, session=self.view.session
         )
         if done.matched_count != replaced:
             raise Lost("a resource was not at the version that was read")

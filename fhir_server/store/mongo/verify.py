@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Final
 
-from fhir_server.store.mongo.keys import named
+from fhir_server.store.mongo.keys import HEAD, named
 from fhir_server.store.mongo.versions import of_log
 from fhir_server.store.mongo.view import Database, Document, View
 
@@ -20,7 +20,7 @@ async def faults(database: Database) -> list[str]:
     """Give a sentence for each kind of fault in the store, as it is at one instant."""
     found: Counter[str] = Counter()
     async with View(database).instant() as view:
-        head = await view.one("head", {"_id": "head", "tenant": "", "id": "head"}, "_id_")
+        head = await view.one("head", HEAD, "_id_")
         last = logged = current = 0
         async for page in _pages(view, "changes"):
             last, logged = page[-1]["_id"], logged + len(page)
@@ -71,4 +71,6 @@ async def _short(view: View, resources: list[Document]) -> int:
     ]
     found = await view.aggregate("history", stages)
     former = {"/".join(one["_id"]): one["n"] for one in found}
-    return sum(one["version"] != 1 + former.get(one["_id"], 0) for one in resources)
+    return sum(
+        one["version"] != 1 + one.get("purged", 0) + former.get(one["_id"], 0) for one in resources
+    )

@@ -1,6 +1,6 @@
-"""The one task that writes: commits that are queued meanwhile share a durable transaction (group commit).
+"""The one task that writes: work that is queued meanwhile shares a durable transaction (group commit).
 
-Nobody waits for a group to fill: a lone commit is written at once. If a group cannot be written, each commit
+Nobody waits for a group to fill: a lone piece of work is done at once. If a group cannot be written, each piece
 is tried again alone, so that one caller's fault is not another's.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pymongo import WriteConcern
@@ -18,9 +18,9 @@ from pymongo.read_concern import ReadConcern
 
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import faults
-from fhir_server.store.mongo.transaction import Commit, Lost, Outcome, Transaction
+from fhir_server.store.mongo.transaction import Lost, Transaction, Work
 from fhir_server.store.mongo.view import Database, View
-from fhir_server.store.port import StoreUnavailable, Version
+from fhir_server.store.port import StoreUnavailable
 from resources.outcome import FhirError
 
 MOST_CHANGES: Final = 400
@@ -41,13 +41,13 @@ _log = structlog.get_logger(__name__)
 
 
 class _Queued:
-    __slots__ = ("commit", "future")
+    __slots__ = ("future", "work")
 
-    def __init__(self, commit: Commit) -> None:
-        self.commit = commit
-        self.future: asyncio.Future[list[Version]] = asyncio.get_running_loop().create_future()
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def answer(self, outcome: Outcome | Exception) -> None:
+    def answer(self, outcome: Any) -> None:
         """Tell the caller, unless it was cancelled; what is written stays written."""
         if self.future.done():
             return
@@ -75,11 +75,11 @@ class Writer:
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="store-writer")
 
-    def submit(self, commit: Commit) -> asyncio.Future[list[Version]]:
-        """Queue a commit; the future has its versions once they are durable. Raises StoreUnavailable."""
+    def submit(self, work: Work) -> asyncio.Future[Any]:
+        """Queue a piece of work; the future has its result once it is durable. Raises StoreUnavailable."""
         if self._closing:
             raise StoreUnavailable("the store is closing")
-        queued = _Queued(commit)
+        queued = _Queued(work)
         self._queue.put_nowait(queued)
         return queued.future
 
@@ -108,7 +108,7 @@ class Writer:
         one = await self._queue.get()
         while one is not None:
             group.append(one)
-            weight += max(1, len(one.commit.changes))
+            weight += max(1, one.work.weight)
             if weight >= MOST_CHANGES or self._queue.empty():
                 return group
             one = self._queue.get_nowait()
@@ -132,7 +132,7 @@ class Writer:
     async def _attempt(self, group: Sequence[_Queued]) -> Exception | None:
         """Write the group in one transaction and answer its callers; gives what prevented it."""
         try:
-            outcomes = await self._transact([one.commit for one in group])
+            outcomes = await self._transact([one.work for one in group])
         except _FAULTS as fault:
             if not isinstance(fault, PyMongoError):
                 return fault
@@ -145,16 +145,16 @@ class Writer:
         self._committed()
         return None
 
-    async def _transact(self, commits: Sequence[Commit]) -> list[Outcome]:
+    async def _transact(self, group: Sequence[Work]) -> list[Any]:
         """Run a transaction, again from its beginning where another got in between or a primary was lost.
 
         The driver tries transient faults again, and asks again for a commit whose result is unknown, for two
-        minutes; a second attempt begins from nothing but the commits.
+        minutes; a second attempt begins from nothing but the work.
         """
 
-        async def attempt(session: AsyncClientSession) -> list[Outcome]:
+        async def attempt(session: AsyncClientSession) -> list[Any]:
             view = View(self._database, session)
-            return await Transaction(view, self._clinical, self._clock).run(commits)
+            return await Transaction(view, self._clinical, self._clock).run(group)
 
         async with self._database.client.start_session() as session:
             return await session.with_transaction(

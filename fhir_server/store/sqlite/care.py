@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -29,22 +29,18 @@ class Purge(msgspec.Struct, frozen=True):
     weight: int = 1
 
     def __call__(self, transaction: Transaction) -> int:
-        """Remove them, their bytes in the file overwritten."""
+        """Remove them."""
         rid = transaction.number(self.key)
         if rid is None:
             return 0
         connection = transaction.connection
-        connection.pragma("secure_delete", 1)
-        try:
-            connection.execute(
-                "DELETE FROM change WHERE position IN (SELECT position FROM history WHERE rid = ?)",
-                (rid,),
-            )
-            connection.execute("DELETE FROM history WHERE rid = ?", (rid,))
-            gone = connection.changes()
-            connection.execute("UPDATE resource SET purged = purged + ? WHERE rid = ?", (gone, rid))
-        finally:
-            connection.pragma("secure_delete", 0)
+        connection.execute(
+            "DELETE FROM change WHERE position IN (SELECT position FROM history WHERE rid = ?)",
+            (rid,),
+        )
+        connection.execute("DELETE FROM history WHERE rid = ?", (rid,))
+        gone = connection.changes()
+        connection.execute("UPDATE resource SET purged = purged + ? WHERE rid = ?", (gone, rid))
         return gone
 
 
@@ -64,7 +60,7 @@ class Reindex(msgspec.Struct, frozen=True):
     def __call__(self, transaction: Transaction) -> Reindexed:
         """Read, extract and gather."""
         transaction.flush()
-        rows = transaction.connection.execute(
+        rows: list[Any] = transaction.connection.execute(
             _ALIVE, (self.after, self.type, self.limit)
         ).fetchall()
         changed = 0

@@ -79,7 +79,8 @@ _PATIENCE_MS: Final = 10_000
 def connect(path: Path, *, cache_kib: int, writes: bool = False) -> apsw.Connection:
     """Open a connection to the store's file, durable in what it commits.
 
-    Plans are held to (QPSG): otherwise SQLite prepares a statement anew for other values, which doubles
+    What is deleted or replaced is overwritten, so that a purge leaves nothing of it in the file. Plans are
+    held to (QPSG): otherwise SQLite prepares a statement anew for other values, which doubles
     the cost of a small read.
     """
     connection = apsw.Connection(str(path), statementcachesize=_STATEMENTS)
@@ -91,8 +92,7 @@ def connect(path: Path, *, cache_kib: int, writes: bool = False) -> apsw.Connect
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("temp_store", "memory")
     connection.wal_autocheckpoint(0)
-    if not writes:
-        connection.pragma("query_only", 1)
+    connection.pragma("secure_delete" if writes else "query_only", 1)
     return connection
 
 

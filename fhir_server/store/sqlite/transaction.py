@@ -28,7 +28,7 @@ from fhir_server.store.port import (
 )
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.reader import Reader
-from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json, same
+from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json
 from fhir_server.store.sqlite.turn import Turn
 
 MOST_FOUND: Final = 3
@@ -82,7 +82,6 @@ class _Head(msgspec.Struct):
     clinical: int
     rows: Rows | str
     fresh: bool = False
-    kept: str | None = None
 
     @property
     def known(self) -> Rows:
@@ -183,13 +182,15 @@ class Transaction:
         if head.fresh:
             self.flush()
         collection = self._reader.names.give_collection(key.tenant, key.type)
-        rows, kept = self._builder.build(values, key.tenant, collection)
-        clinical, known = self._dated(key, values), head.kept
-        if known is not None and clinical == head.clinical and same(known, kept):
+        rows, clinical = (
+            self._builder.build(values, key.tenant, collection),
+            self._dated(key, values),
+        )
+        if clinical == head.clinical and rows == head.known:
             return False
-        new = _Head(head.rid, head.version, clinical, rows, kept=kept)
+        new = _Head(head.rid, head.version, clinical, rows)
         self._differ(head, new)
-        self._reindexed.append((clinical, kept, head.rid))
+        self._reindexed.append((clinical, rows.json(), head.rid))
         self._heads[key] = new
         return True
 
@@ -276,7 +277,7 @@ class Transaction:
         for id_, collection, rid, number, updated, position, method, clinical, kept in found:
             if id_ == key.id and self._reader.names.label(collection) == (key.tenant, key.type):
                 version = Version(key, number, updated, method, None, position)
-                return _Head(rid, version, clinical, kept, kept=kept)
+                return _Head(rid, version, clinical, kept)
         return None
 
     def _change(self, change: Change) -> Version:

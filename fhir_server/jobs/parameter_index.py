@@ -1,0 +1,181 @@
+"""Uploaded search parameters brought into use: followed in the change feed, indexed by a job that counts.
+
+From the moment a parameter is known, what is written is indexed for it. The job waits until every process
+knows it, then gives what was there before its values; only then can the parameter be searched by.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from fhir_server import tenancy
+from fhir_server.context import Context
+from fhir_server.jobs import job as jobs
+from fhir_server.jobs import shown
+from fhir_server.jobs.job import Job, Owner
+from fhir_server.jobs.kind import Kind, Progress
+from fhir_server.jobs.uploaded import LOOK_S, Record, Uploaded
+from fhir_server.search.custom import TYPE, definition
+from fhir_server.search.expression import ALWAYS, Branch, Plan
+from fhir_server.search.values import IndexValues
+from fhir_server.store.port import Care, Key, Version
+from resources.model import parse
+
+KIND = "search-parameter"
+GRACE_S = 4 * LOOK_S
+"""How long a job waits until every process knows the parameter, and has written what it had begun."""
+_FEEDS = "feeds"
+_STEP = 100
+_TELL_S = 1.0
+_KEEP_PLACE = 5_000
+_OURS = Owner("hounsfield")
+
+Ours = Callable[[str], Context]
+
+
+class ParameterIndex:
+    """Follows SearchParameter resources and indexes what they name."""
+
+    def __init__(
+        self, care: Care, uploaded: Uploaded, ours: Ours, *, grace: float = GRACE_S
+    ) -> None:
+        self._care = care
+        self._uploaded = uploaded
+        self._ours = ours
+        self._grace = grace
+
+    def kind(self) -> Kind:
+        """Give the kind of job as the runner and the status see it."""
+        return Kind(work=self.work, given=shown.given)
+
+    # --- following ---
+
+    async def follow(self) -> None:
+        """Follow the change feed until cancelled; goes on where it stopped."""
+        documents = self._ours(tenancy.DEFAULT).services.documents
+        found = await documents.get(tenancy.DEFAULT, _FEEDS, KIND)
+        kept = int(found.value) if found else 0
+        async for version in self._ours(tenancy.DEFAULT).services.store.changes(kept):
+            ours = version.key.type == TYPE
+            if ours:
+                await self.take(version)
+            if ours or version.position >= kept + _KEEP_PLACE:
+                kept = version.position
+                await documents.put(tenancy.DEFAULT, _FEEDS, KIND, str(kept).encode())
+
+    async def take(self, version: Version) -> None:
+        """Bring one version of a SearchParameter into use, or take the parameter out of use."""
+        key = version.key
+        known = self._uploaded.record(key.tenant, key.id)
+        wanted = self._wanted(version)
+        if wanted is None:
+            if known is not None:
+                await self._uploaded.drop(known)
+            return
+        if known is None or known.definition != wanted.definition:
+            known = wanted
+            await self._uploaded.keep(known)
+        if known.task:
+            await self._start(known)
+
+    def _wanted(self, version: Version) -> Record | None:
+        """Give the record that a version deserves, None where it cannot be used."""
+        if version.body is None:
+            return None
+        resource, key = parse(version.body), version.key
+        others = self._uploaded.others(key.tenant, key.id)
+        if self._uploaded.rules.issues(resource, others):
+            return None
+        task = self._ours(key.tenant).services.new_id()
+        return Record(key.tenant, key.id, definition(resource), task)
+
+    async def _start(self, record: Record) -> None:
+        """Start the job of a record, unless it was started before."""
+        context = self._ours(record.tenant)
+        services = context.services
+        if await jobs.find(services.documents, record.tenant, record.task) is not None:
+            return
+        job = Job(
+            id=record.task,
+            tenant=record.tenant,
+            kind=KIND,
+            input={
+                "display": "Index a search parameter",
+                "id": record.id,
+                "focus": f"{TYPE}/{record.id}",
+                "told": [["parameter", record.definition.code]],
+            },
+            owner=_OURS,
+            request=f"{context.base}/{TYPE}/{record.id}",
+            created=services.clock(),
+        )
+        await shown.start(context, job)
+
+    # --- the job ---
+
+    async def work(self, job: Job, progress: Progress) -> dict[str, Any]:
+        """Give every resource of the parameter's types its values, telling how many have theirs."""
+        record = self._uploaded.record(job.tenant, job.input["id"])
+        if record is None or record.task != job.id:
+            return {}  # it was changed or removed since, and has another job or none
+        await asyncio.sleep(self._grace)
+        types = self._uploaded.rules.types(record.definition)
+        count = _Count(self, job, progress, await self._total(job.tenant, types))
+        for type_ in types:
+            after: int | None = 0
+            while after is not None:
+                step = await self._care.reindex(count.extract, type=type_, after=after, limit=_STEP)
+                after = step.after
+                await count.tell()
+        await self._uploaded.ready(record)
+        await count.tell(last=True)
+        return {}
+
+    async def _total(self, tenant: str, types: tuple[str, ...]) -> int:
+        store = self._ours(tenant).services.store
+        branches = tuple(Branch(type_, ALWAYS) for type_ in types)
+        return await store.count(Plan(tenant, branches))
+
+    def values(self, key: Key, body: bytes) -> IndexValues:
+        """Give the values of a resource by all parameters of its tenant."""
+        return self._uploaded.extract(key, body)
+
+    async def show(self, job: Job, text: str) -> None:
+        """Say in the Task of a job how far it is."""
+        context = self._ours(job.tenant)
+
+        def counted(current: Job) -> Job | None:
+            if current.attempts != job.attempts or current.state != "running":
+                return None
+            return replace(current, input={**current.input, "progress": text})
+
+        if await jobs.amend(context.services.documents, job.tenant, job.id, counted) is not None:
+            await shown.show(context, job)
+
+
+class _Count:
+    """How many resources of the job's tenant are indexed, of how many."""
+
+    def __init__(self, index: ParameterIndex, job: Job, progress: Progress, total: int) -> None:
+        self._index = index
+        self._job = job
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._told = 0.0
+
+    def extract(self, key: Key, body: bytes) -> IndexValues:
+        """Give the values of one resource, and count it."""
+        self._done += key.tenant == self._job.tenant
+        return self._index.values(key, body)
+
+    async def tell(self, *, last: bool = False) -> None:
+        """Tell how far it is, every second and at the end; raises Cancelled where it was cancelled."""
+        total = max(self._total, self._done)
+        await self._progress(100 * self._done // total if total else 100)
+        if last or time.monotonic() - self._told > _TELL_S:
+            self._told = time.monotonic()
+            await self._index.show(self._job, f"indexed {self._done} of {total}")

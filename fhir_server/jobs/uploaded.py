@@ -1,0 +1,201 @@
+"""The search parameters that each tenant uploaded, as every process knows them (FHIR R4 searchparameter.html).
+
+Their records are documents. Each process reads them again every LOOK_S, so that after a few of those what
+any process writes is indexed for a new parameter too.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from fhir_server.search.custom import TYPE, Uploads
+from fhir_server.search.parameters import SearchParameters
+from fhir_server.search.parameters import Uploaded as InUse
+from fhir_server.search.values import IndexValues
+from fhir_server.store.port import (
+    Change,
+    Documents,
+    Extract,
+    Key,
+    Precondition,
+    Store,
+    StoreUnavailable,
+    Version,
+)
+from resources import definitions as r4
+from resources.model import Resource, parse
+from resources.outcome import Issue
+
+LOOK_S = 0.5
+_EVERY_TENANT = "*"
+_RECORDS = "search-parameters"
+_PAGE = 1000
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One parameter that can be used: whose it is, and the job that indexes it, empty once it has."""
+
+    tenant: str
+    id: str
+    definition: r4.SearchParameter
+    task: str = ""
+
+    @property
+    def key(self) -> str:
+        """Give the key of the record's document."""
+        return f"{self.tenant}/{self.id}"
+
+
+class Uploaded:
+    """What is uploaded in every tenant; `generation` counts the changes that were seen."""
+
+    def __init__(
+        self, documents: Documents, definitions: r4.Definitions, shared: SearchParameters
+    ) -> None:
+        self._documents = documents
+        self._definitions = definitions
+        self._shared = shared
+        self._seen: dict[str, bytes] = {}
+        self._records: dict[str, Record] = {}
+        self._parameters: dict[str, SearchParameters] = {}
+        self.rules = Uploads(definitions, shared)
+        self.generation = 0
+
+    def of(self, tenant: str) -> SearchParameters:
+        """Give a tenant's search parameters, R4's own included."""
+        return self._parameters.get(tenant, self._shared)
+
+    def usable(self, tenant: str) -> tuple[r4.SearchParameter, ...]:
+        """Give the uploaded parameters of a tenant that are indexed."""
+        return tuple(r.definition for r in self._of_tenant(tenant) if not r.task)
+
+    def others(self, tenant: str, id_: str) -> tuple[r4.SearchParameter, ...]:
+        """Give the uploaded parameters of a tenant apart from one."""
+        return tuple(r.definition for r in self._of_tenant(tenant) if r.id != id_)
+
+    def record(self, tenant: str, id_: str) -> Record | None:
+        """Give what is known of a SearchParameter resource, None where it is not in use."""
+        return self._records.get(f"{tenant}/{id_}")
+
+    def extract(self, key: Key, body: bytes) -> IndexValues:
+        """Give the index values of a resource by its tenant's search parameters."""
+        return self.of(key.tenant).values(parse(body))
+
+    async def watch(self) -> None:
+        """Read the records again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except StoreUnavailable:
+                continue
+
+    async def look(self) -> None:
+        """Read the records, and take over what changed."""
+        seen: dict[str, bytes] = {}
+        records: dict[str, Record] = {}
+        after = ""
+        while page := await self._documents.list(_EVERY_TENANT, _RECORDS, after=after, limit=_PAGE):
+            for document in page:
+                seen[document.key] = document.value
+                if self._seen.get(document.key) == document.value:
+                    records[document.key] = self._records[document.key]
+                else:
+                    records[document.key] = msgspec.json.decode(document.value, type=Record)
+            after = page[-1].key
+        if seen != self._seen:
+            self._take(seen, records)
+
+    def _take(self, seen: dict[str, bytes], records: dict[str, Record]) -> None:
+        self._seen, self._records = seen, records
+        by_tenant: dict[str, list[InUse]] = {}
+        for record in records.values():
+            in_use = InUse(record.definition, record.task)
+            by_tenant.setdefault(record.tenant, []).append(in_use)
+        self._parameters = {
+            tenant: SearchParameters(self._definitions, uploaded, self._shared)
+            for tenant, uploaded in by_tenant.items()
+        }
+        self.generation += 1
+
+    async def keep(self, record: Record) -> None:
+        """Write a record, which is known here when this returns."""
+        value = msgspec.json.encode(record)
+        await self._documents.put(_EVERY_TENANT, _RECORDS, record.key, value)
+        await self.look()
+
+    async def ready(self, record: Record) -> bool:
+        """Say that a parameter is indexed, unless it is another one by now; tells whether it was said."""
+        found = await self._documents.get(_EVERY_TENANT, _RECORDS, record.key)
+        if found is None or msgspec.json.decode(found.value, type=Record) != record:
+            return False
+        value = msgspec.json.encode(replace(record, task=""))
+        written = await self._documents.put(
+            _EVERY_TENANT, _RECORDS, record.key, value, revision=found.revision
+        )
+        await self.look()
+        return written is not None
+
+    async def drop(self, record: Record) -> None:
+        """Remove a record: the parameter is used no more."""
+        await self._documents.delete(_EVERY_TENANT, _RECORDS, record.key)
+        await self.look()
+
+    def _of_tenant(self, tenant: str) -> list[Record]:
+        return [record for record in self._records.values() if record.tenant == tenant]
+
+
+class Checked:
+    """A tenant's validator: what the inner one finds, and what is wrong with an uploaded parameter."""
+
+    def __init__(
+        self, check: Callable[[Resource], tuple[Issue, ...]], uploaded: Uploaded, tenant: str
+    ) -> None:
+        self._check = check
+        self._uploaded = uploaded
+        self._tenant = tenant
+
+    def check(self, resource: Resource) -> tuple[Issue, ...]:
+        """Give the issues of a resource; one is an error where its code is taken."""
+        issues = self._check(resource)
+        if resource.get("resourceType") != TYPE or any(i.severity != "warning" for i in issues):
+            return issues
+        others = self._uploaded.others(self._tenant, resource.get("id", ""))
+        return (*issues, *self._uploaded.rules.issues(resource, others))
+
+
+class Indexing:
+    """A tenant's store: what was indexed before a parameter was known is indexed anew as it is committed.
+
+    All but `commit` is the store's own.
+    """
+
+    def __init__(self, store: Store, uploaded: Uploaded, generation: int) -> None:
+        self._store = store
+        self._uploaded = uploaded
+        self._generation = generation
+        self.read = store.read
+        self.read_many = store.read_many
+        self.vread = store.vread
+        self.history = store.history
+        self.search = store.search
+        self.count = store.count
+        self.changes = store.changes
+        self.position = store.position
+        self.explain = store.explain
+
+    async def commit(
+        self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
+    ) -> Sequence[Version]:
+        """Write all changes or none, with the values of the parameters that are known by now."""
+        if self._generation != self._uploaded.generation:
+            changes = [_anew(self._uploaded.extract, change) for change in changes]
+        return await self._store.commit(changes, preconditions)
+
+
+def _anew(extract: Extract, change: Change) -> Change:
+    if change.body is None:
+        return change
+    return replace(change, values=extract(change.key, change.body.at(1, 0)))
