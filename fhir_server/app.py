@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-import operations
 from ai_observations import registry as models
 from ai_observations.inference import Inference, InstalledModels
 from ai_observations.process import InferenceProcess
@@ -31,11 +30,12 @@ from fhir_server.hl7v2.listener import Listener
 from fhir_server.hl7v2.sender import Sender, Senders
 from fhir_server.http import health
 from fhir_server.http.metrics import Metrics
-from fhir_server.jobs import deferred, shown
+from fhir_server.jobs import deferred, parameter_index, reindexing, shown
 from fhir_server.jobs.job import Job
 from fhir_server.jobs.kind import Kind
 from fhir_server.jobs.runner import Runner
 from fhir_server.jobs.status import PLACE, Status
+from fhir_server.jobs.uploaded import Uploaded
 from fhir_server.joints import (
     Directory,
     Follower,
@@ -51,15 +51,14 @@ from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
-from fhir_server.statements import Statements
-from fhir_server.store.port import Care, Documents, Store, instant
+from fhir_server.statements import Statements, declared_statements
+from fhir_server.store.port import Care, Copied, Documents, Past, Store, instant
 from fhir_server.store.sqlite.store import SqliteStore
-from fhir_server.supervision import Child, Taken, alone
+from fhir_server.supervision import Child, server_name
+from fhir_server.tenant_services import TenantServices
 from operations import export, infer
 from operations.bulk.exporting import Exporting
-from operations.operation import Operation
 from resources import definitions as r4
-from smart_auth import metadata
 from smart_auth.keys import KeyRing
 from smart_auth.open import OpenAuthorizer
 from smart_auth.smart import Ports, Smart
@@ -76,6 +75,10 @@ class Installation:
     settings: Settings
     public_url: str
     services: Services
+    tenants: TenantServices
+    uploaded: Uploaded
+    reindexing: reindexing.Reindexing
+    index: parameter_index.ParameterIndex
     care: Care
     smart: Smart
     authorizer: Authorizer
@@ -90,6 +93,8 @@ class Installation:
     listener: Listener | None
     metrics: Metrics = field(default_factory=Metrics)
     children: list[Child] = field(default_factory=list)
+    copied: Copied | None = None
+    """The store, where it can copy itself."""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     """What is told of the other processes that serve."""
 
@@ -99,7 +104,7 @@ class Installation:
 
     def context(self, tenant: str, access: Access) -> Context:
         """Give the context of a caller in a tenant."""
-        return Context(tenant, access, self.base(tenant), self.services)
+        return Context(tenant, access, self.base(tenant), self.tenants.of(tenant))
 
     def ours(self, tenant: str, subject: str = "hounsfield") -> Context:
         """Give the context of one of our own edges: full access, no version where nothing changes."""
@@ -117,6 +122,10 @@ class Installation:
         states |= await self.own_health()
         off = {"dimse": "off"} if self.listener else {"dimse": "off", "mllp": "off"}
         return states | off
+
+    async def import_versions(self, versions: Sequence[Past]) -> int:
+        """Take over versions of another store; gives how many were new. Raises OutOfOrder."""
+        return await self.care.import_versions(versions)
 
     async def own_health(self) -> dict[str, str]:
         """Give the state of each child of this process."""
@@ -163,8 +172,6 @@ async def installation(
     definitions = r4.load()
     parameters = SearchParameters(definitions)
     async with AsyncExitStack() as stack:
-        if serving and leading:
-            _be_alone(stack, settings.data)
         store = _store(settings, parameters)
         await store.open()
         stack.push_async_callback(store.close)
@@ -176,18 +183,15 @@ async def installation(
             settings, public_url.rstrip("/"), (definitions, parameters), store, archive
         )
         stack.push_async_callback(house.process.close)
+        await house.uploaded.look()
+        watch = Child("uploaded", house.uploaded.watch)
+        watch.start()
+        stack.push_async_callback(watch.stop)
         if serving and leading:
             house.children.extend(_children(house, store))
         for child in house.children:
             stack.push_async_callback(child.stop)
         yield house
-
-
-def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
-    try:
-        stack.enter_context(alone(folder))
-    except Taken:
-        raise SettingsError(f"data: another server serves {folder} already") from None
 
 
 class Adapter(Store, Documents, Care, Protocol):
@@ -256,21 +260,33 @@ async def _house(
     exporting = Exporting(settings.data / "exports", ours)
     inference = Inference(process, lambda tenant: ArchiveSource(archive, tenant), ours)
     later = deferred.Deferred(settings.data / "requests", store, context_for)
+    uploaded = Uploaded(store, *meaning)
+    index = parameter_index.ParameterIndex(store, uploaded, ours)
+    reindex = reindexing.Reindexing(store, uploaded.extract, ours)
     kinds = {
         infer.KIND: Kind(inference.work, shown.given),
         export.KIND: exporting.kind(),
         deferred.KIND: later.kind(),
+        parameter_index.KIND: index.kind(),
+        reindexing.KIND: reindex.kind(),
     }
-    runner = Runner(store, kinds, told, now, name="serve")
+    runner = Runner(store, kinds, told, now, name=server_name(settings.data))
     status = Status(kinds, shown.show, runner.wake)
     directory = Directory(ours)
     issuers = Issuers(system=identifier_system, zone=zone_of(settings.default_zone))
-    services = await _services(settings, meaning, store, (status, installed, runner.wake))
+    statements = declared_statements(settings, meaning[0])
+    services = await _services(
+        settings, meaning, store, (status, installed, runner.wake), statements
+    )
     services = replace(services, defer=later.defer, purge=store.purge)
     house = Installation(
         settings=settings,
         public_url=public_url,
         services=services,
+        tenants=TenantServices(services, uploaded, statements),
+        uploaded=uploaded,
+        reindexing=reindex,
+        index=index,
         care=store,
         smart=smart,
         authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
@@ -290,6 +306,7 @@ async def _house(
         deferred=later,
         runner=runner,
         listener=_listener(settings, store, ours),
+        copied=store if isinstance(store, SqliteStore) else None,
     )
     return house
 
@@ -317,6 +334,7 @@ def _children(house: Installation, store: Adapter) -> list[Child]:
     children = [
         Child("jobs", house.runner.run),
         Child("studies", follower.run),
+        Child("search parameters", house.index.follow),
         Child("sweep", sweep),
     ]
     if house.listener is not None:
@@ -329,14 +347,12 @@ async def _services(
     meaning: tuple[r4.Definitions, SearchParameters],
     store: Adapter,
     work: tuple[Status, InstalledModels, Callable[[], None]],
+    statements: Statements,
 ) -> Services:
     definitions, parameters = meaning
     status, installed, wake = work
     found = {m.code: m for m in registry.discover(modifiers, Modifier, "fhir_server.modifiers")}
-    declared = list(registry.discover(operations, Operation, "fhir_server.operations"))
-    routes = {operation.code: (operation.route(),) for operation in declared}
-    smart = metadata.oauth_uris if settings.auth == "smart" else None
-    statements = Statements(definitions, settings, declared, smart)
+    routes = {operation.code: (operation.route(),) for operation in statements.declared}
     policy = Policy(
         lenient=settings.unknown_parameters == "lenient",
         refuse_unresolved=settings.unresolved_references == "refuse",

@@ -34,7 +34,7 @@ def application(house: Installation) -> ASGIApp:
     """
     origins = _LOOPBACK if house.settings.auth == "open" else _ANY
     door = FhirDoor(
-        house.services,
+        house.tenants.of,
         Ports(
             authorizer=house.authorizer,
             tenants=house.has_tenant,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from dicomweb_bridge import rendered
+from dicomweb_bridge import attributes, rendered
 from dicomweb_bridge.archive.port import Archive, Where
 from dicomweb_bridge.identity import Issuer
 from dicomweb_bridge.ingest import Ingest
@@ -74,6 +74,8 @@ class VisibleStudies:
         planner = context.services.planner
         if access.unlimited(_STUDY, letter):
             return None
+        if study_uid is not None and not attributes.is_uid(study_uid):
+            return frozenset()
         parts: list[Expression] = [planner.allowed(_STUDY, access, letter)]
         if study_uid is not None:
             named = Simple("identifier", None, (f"{_UID}|urn:oid:{study_uid}",))

@@ -5,14 +5,17 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 import uvloop
 
 from fhir_server import app, asgi
 from fhir_server.app import Installation
-from fhir_server.settings import Settings
+from fhir_server.settings import Settings, SettingsError
+from fhir_server.supervision import Taken, alone
 
 DRAIN_S = 15
 
@@ -54,10 +57,16 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, place: Place, serving: Serving) -> int:
-    """Serve until SIGTERM (or SIGINT, where the process leads alone), drain, and give 0."""
-    async with app.installation(
-        settings, place.public_url, serving=True, leading=place.leads
-    ) as house:
+    """Serve until SIGTERM (or SIGINT, where the process leads alone), drain, and give 0.
+
+    Raises SettingsError where another server serves the data folder.
+    """
+    async with AsyncExitStack() as stack:
+        if place.leads:
+            _be_alone(stack, settings.data)
+        house = await stack.enter_async_context(
+            app.installation(settings, place.public_url, serving=True, leading=place.leads)
+        )
         server = _Server(_config(settings, asgi.application(house)))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, server.handle_exit, name, None)
@@ -68,6 +77,14 @@ async def serve(settings: Settings, place: Place, serving: Serving) -> int:
             told.cancel()
             await asyncio.wait({told})
     return 0
+
+
+def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(alone(folder))
+    except Taken:
+        raise SettingsError(f"data: another server serves {folder} already") from None
 
 
 def _config(settings: Settings, application: object) -> uvicorn.Config:

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import operations
 from conformance.capability_statement import Offered, capability_statement
 from conformance.terminology_capabilities import terminology_capabilities
+from fhir_server import registry
 from fhir_server.interactions import offered
 from fhir_server.settings import Settings
 from operations.operation import Operation
 from resources.definitions import Definitions, SearchParameter
 from resources.model import Resource, serialise
+from smart_auth import metadata
 
 VERSION = "0.1.0"
 
@@ -31,7 +34,7 @@ class Statements:
     ) -> None:
         self._definitions = definitions
         self._settings = settings
-        self._declared = declared
+        self.declared = declared
         self._smart = smart
 
     def offered(self, base: str, custom: Sequence[SearchParameter] = ()) -> Offered:
@@ -42,7 +45,7 @@ class Statements:
             system_interactions=offered.SYSTEM_INTERACTIONS,
             conditionals=offered.CONDITIONALS | {"conditionalDelete": settings.conditional_delete},
             parameter_types=offered.PARAMETER_TYPES,
-            operations=[(o.code, o.canonical, o.on, o.levels) for o in self._declared],
+            operations=[(o.code, o.canonical, o.on, o.levels) for o in self.declared],
             lenient=settings.unknown_parameters == "lenient",
             smart=None if self._smart is None else self._smart(base),
             custom=tuple(custom),
@@ -65,10 +68,17 @@ class Statements:
 
     def terminology(self) -> Given:
         """Give what answers /metadata?mode=terminology."""
-        codes = frozenset(operation.code for operation in self._declared)
+        codes = frozenset(operation.code for operation in self.declared)
         return _kept(
             lambda base: terminology_capabilities(codes, base=base, version=VERSION, date=_today())
         )
+
+
+def declared_statements(settings: Settings, definitions: Definitions) -> Statements:
+    """Give the statements of all that is declared, with the operations that are found."""
+    declared = list(registry.discover(operations, Operation, "fhir_server.operations"))
+    smart = metadata.oauth_uris if settings.auth == "smart" else None
+    return Statements(definitions, settings, declared, smart)
 
 
 def _kept(build: Callable[[str], Resource]) -> Given:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -36,6 +37,11 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def server_name(folder: Path) -> str:
+    """Give the name of the one server of a data folder, the same each time that it is started."""
+    return f"{socket.gethostname()}:{folder.resolve()}"
 
 
 class Child:

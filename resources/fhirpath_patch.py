@@ -12,7 +12,7 @@ from resources import model
 from resources.fhirpath import slot
 from resources.fhirpath.environment import Environment, Limits
 from resources.fhirpath.evaluate import Evaluator
-from resources.fhirpath.faults import FhirPathFault
+from resources.fhirpath.faults import FhirPathFault, RunawayFault
 from resources.fhirpath.item import Item, Step
 from resources.fhirpath.parse import SyntaxFault
 from resources.fhirpath.slot import Pair, Slot
@@ -21,7 +21,8 @@ from resources.model import Resource
 from resources.outcome import FhirError, Invalid, Issue, TooCostly, Unprocessable
 
 MOST_OPERATIONS = 1000
-_ENVIRONMENT = Environment(strict=True, limits=Limits(steps=200_000, text=1 << 16))
+_LONGEST_PATH = 2000
+_STEPS = 200_000
 _KEY = {"type", "path", "name", "value", "index", "source", "destination"}
 
 Parts = Mapping[str, Any]
@@ -33,13 +34,21 @@ class _Target:
     def __init__(self, evaluator: Evaluator, resource: Resource) -> None:
         self.evaluator = evaluator
         self.resource = resource
+        self._left = _STEPS
 
     def items(self, parts: Parts) -> list[Item]:
         """Give what the operation's path finds; raises Invalid for what is no path of the resource."""
+        if len(parts["path"]) > _LONGEST_PATH:
+            raise Invalid(f"A path has at most {_LONGEST_PATH} characters")
+        allowed = Environment(strict=True, limits=Limits(steps=self._left, text=1 << 16))
         try:
-            return self.evaluator.items(parts["path"], self.resource, _ENVIRONMENT)
+            found = self.evaluator.once(parts["path"], self.resource, allowed)
+        except RunawayFault:
+            raise TooCostly("The paths of the patch take too many steps") from None
         except (FhirPathFault, SyntaxFault) as fault:
             raise Invalid(f"The path is no FHIRPath of this resource: {fault}") from None
+        self._left -= found.steps
+        return found.items
 
     def one(self, parts: Parts) -> Item:
         """Give the one element that the path finds; raises Unprocessable for none or several."""
@@ -95,7 +104,7 @@ def _parts(parameter: Any, place: int) -> Parts:
     parts: dict[str, Any] = {}
     for part in listed:
         name = part.get("name") if isinstance(part, dict) else None
-        if name not in _KEY or name in parts:
+        if not isinstance(name, str) or name not in _KEY or name in parts:
             raise Invalid("A part of the operation is unknown or comes twice", expression=where)
         parts[name] = part if name == "value" else _simple(part)
     for name, kind in (("type", str), *_NEEDED.get(str(parts.get("type")), ())):

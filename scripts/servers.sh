@@ -6,12 +6,13 @@ set -euo pipefail
 needed() {
   cat <<'LIST'
 chromium chromium
+nginx nginx-light
 LIST
 }
 
 missing=()
 while read -r program package; do
-  command -v "$program" >/dev/null || missing+=("$package")
+  PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("$package")
 done < <(needed)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -4,9 +4,13 @@ from argparse import Namespace
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from fhir_server.command import command
 from fhir_server.settings import Settings
+
+if TYPE_CHECKING:
+    from dicomweb_bridge.archive.port import Fault
 
 _PACKAGES = (
     "fhir_server",
@@ -24,12 +28,14 @@ _EXTRAS = {"pydicom": "dicom", "torch": "ai", "scipy": "ai"}
 def check(given: Namespace, settings: Settings) -> int:
     """Print a line for each thing that was looked at; 1 if something is missing."""
     del given
-    faults = [*_packages(), *_libraries(), *_store(settings)]
-    for fault in faults:
+    missing, wrong = [*_packages(), *_libraries()], list(_kept(settings))
+    for fault in missing:
         print(f"missing: {fault}")
-    if not faults:
-        print("ok: nothing is missing")
-    return int(bool(faults))
+    for fault in wrong:
+        print(f"wrong: {fault}")
+    if not missing and not wrong:
+        print("ok: nothing is missing, and what is stored is sound")
+    return int(bool(missing or wrong))
 
 
 def _packages() -> Iterator[str]:
@@ -48,8 +54,8 @@ def _libraries() -> Iterator[str]:
             yield f"the library {module}: pip install 'hounsfield[{extra}]'"
 
 
-def _store(settings: Settings) -> Iterator[str]:
-    """Open the store, where there is one already, and verify it."""
+def _kept(settings: Settings) -> Iterator[str]:
+    """Open store and archive, where there are any, and verify both: every file of the archive is read."""
     import asyncio
 
     from fhir_server import app
@@ -60,9 +66,21 @@ def _store(settings: Settings) -> Iterator[str]:
 
     async def verified() -> list[str]:
         async with app.installation(settings, "http://localhost") as house:
-            return list(await house.care.verify())
+            found = list(await house.care.verify())
+            if (settings.data / "archive" / "index.sqlite").exists():
+                found += [_told(fault) for fault in await house.archive.verify()]
+            return found
 
     try:
         yield from asyncio.run(verified())
     except SchemaTooNew:
-        yield "a newer version of hounsfield: this store was written by one"
+        yield "the store was written by a newer version of hounsfield: install that"
+
+
+def _told(fault: "Fault") -> str:
+    words = {
+        "missing": "has lost the file",
+        "damaged": "has a damaged file",
+        "unindexed": "has a file that its index does not know",
+    }
+    return f"the archive of tenant {fault.tenant} {words[fault.kind]} {fault.sha256}"

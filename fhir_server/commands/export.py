@@ -7,13 +7,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import COULD_NOT, command, refused
+from fhir_server.command import COULD_NOT, command, refused, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
     from rich.console import Console
 
+    from fhir_server.app import Installation
     from fhir_server.bulk.bearer import Bearer, SigningKey
     from fhir_server.bulk.client import BulkClient, Fetched
     from fhir_server.bulk.manifest import Manifest
@@ -22,7 +23,12 @@ _WIDE = 240
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--base", required=True, metavar="URL", help="FHIR base of the server")
+    parser.add_argument("--base", metavar="URL", help="FHIR base of the server")
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="instead of --base: every version of every tenant of --data, to move to another store",
+    )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder for the files"
     )
@@ -40,16 +46,22 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scope", default="", help="scopes to ask for (system/*.rs)")
 
 
-@command("export", "fetch a server's bulk data as NDJSON", configure=_arguments)
+@command(
+    "export",
+    "fetch a server's bulk data as NDJSON",
+    takes="data store",
+    configure=_arguments,
+)
 def export(given: Namespace, settings: Settings) -> int:
     """Export, fetch and count; 1 if the export failed or a file is short, 2 if it could not begin."""
     import asyncio
 
     from fhir_server.bulk.bearer import read_key
 
-    del settings
     key = None
     try:
+        if bool(given.base) == given.history:
+            raise ValueError("give --base, or --history with --data")  # noqa: TRY301 - told below
         if bool(given.client) != bool(given.key):
             raise ValueError("--client and --key go together")  # noqa: TRY301 - told below
         if given.key:
@@ -58,7 +70,28 @@ def export(given: Namespace, settings: Settings) -> int:
     except (ValueError, OSError) as fault:
         print(f"hounsfield: {fault}", file=sys.stderr)
         return COULD_NOT
+    if given.history:
+        return _moved(given.out, settings)
     return asyncio.run(_export(given, key))
+
+
+def _moved(folder: Path, settings: Settings) -> int:
+    """Write every version into a file of the folder and tell how many."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fhir_server import moving
+
+    async def work(house: "Installation") -> int:
+        done, total = 0, await house.services.store.position()
+        with Progress(console=Console(stderr=True)) as bar:
+            shown = bar.add_task("exporting", total=total)
+            async for done in moving.export(house.services.store, folder):
+                bar.update(shown, completed=done)
+        return done
+
+    print(f"{within(settings, work)} versions in {folder / moving.FILE}")
+    return 0
 
 
 async def _export(given: Namespace, key: "SigningKey | None") -> int:

@@ -8,10 +8,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import command
+from fhir_server.command import COULD_NOT, command, refused, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhir_server.app import Installation
     from fhir_server.loading import Loaded, Send
 
 _SHOWN = 50
@@ -26,6 +29,11 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--token", help="access token for --base (or HOUNSFIELD_TOKEN)")
     parser.add_argument(
+        "--history",
+        action="store_true",
+        help="the files are those of export --history: versions keep their numbers and times",
+    )
+    parser.add_argument(
         "--again", action="store_true", help="begin anew, whatever was loaded before"
     )
 
@@ -37,7 +45,57 @@ def load(given: Namespace, settings: Settings) -> int:
     """Load, and print counts and what was refused with the reasons; 1 if anything was."""
     import asyncio
 
+    if given.history:
+        return _moved(given, settings)
     return asyncio.run(_load(given, settings))
+
+
+def _moved(given: Namespace, settings: Settings) -> int:
+    """Take over every version of the files into the store of the data folder and tell how many."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from fhir_server.moving import Unreadable
+    from fhir_server.store.port import OutOfOrder
+
+    if given.base:
+        print("hounsfield: --history goes with --data, not with --base", file=sys.stderr)
+        return COULD_NOT
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        shown = bar.add_task("loading")
+
+        async def work(house: "Installation") -> str:
+            return await _take(house, given.paths, lambda text: bar.update(shown, description=text))
+
+        try:
+            print(within(settings, work))
+        except (Unreadable, OSError) as fault:
+            return refused(fault)
+        except OutOfOrder:
+            return refused("the store holds newer versions: history goes into an empty one")
+    return 0
+
+
+async def _take(house: "Installation", paths: list[Path], told: "Callable[[str], None]") -> str:
+    import json
+
+    from fhir_server import moving, tenancy
+
+    documents = house.services.documents
+
+    async def tenant(name: str) -> None:
+        if name != tenancy.DEFAULT:
+            value = json.dumps({"created": house.services.clock()}).encode()
+            await documents.put(tenancy.DEFAULT, tenancy.TENANTS, name, value, revision=0)
+
+    text = "0 versions, 0 of them new"
+    for path in paths:
+        take, extract = house.import_versions, house.uploaded.extract
+        async for read, new in moving.load(path, take, extract, tenant):
+            text = f"{read} versions, {new} of them new"
+            told(text)
+    return text
 
 
 async def _load(given: Namespace, settings: Settings) -> int:
@@ -69,8 +127,8 @@ async def _load(given: Namespace, settings: Settings) -> int:
 
 def _report(totals: "Loaded") -> int:
     print(f"{totals.stored} stored, {totals.skipped} loaded before, {len(totals.refused)} refused")
-    for refused in totals.refused[:_SHOWN]:
-        print(f"  {refused.path}:{refused.place}: {refused.reason}")
+    for one in totals.refused[:_SHOWN]:
+        print(f"  {one.path}:{one.place}: {one.reason}")
     if len(totals.refused) > _SHOWN:
         print(f"  … and {len(totals.refused) - _SHOWN} more")
     return 1 if totals.refused else 0

@@ -15,12 +15,12 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from fhir_server.hl7v2 import acknowledge, amendment, repair, translation
+from fhir_server.hl7v2 import acknowledge, repair, translation
 from fhir_server.hl7v2.coverage import Gap
 from fhir_server.hl7v2.door import Door
 from fhir_server.hl7v2.message import Message
 from fhir_server.hl7v2.record import Record, Records
-from fhir_server.hl7v2.refusal import DuplicateKey, NotCommitted, Refusal
+from fhir_server.hl7v2.refusal import DuplicateKey, NotCommitted, Refusal, UnknownKey
 from fhir_server.hl7v2.segments import provenance
 from fhir_server.hl7v2.sender import Sender, Senders
 from fhir_server.hl7v2.transaction import stable_id
@@ -28,7 +28,7 @@ from fhir_server.hl7v2.translation import Translation
 from fhir_server.store.port import Documents, StoreUnavailable
 from fhir_server.tenancy import DEFAULT
 from resources.model import Resource
-from resources.outcome import Conflict, FhirError, PreconditionFailed, Unavailable
+from resources.outcome import Conflict, FhirError, NotFound, PreconditionFailed, Unavailable
 
 _log = structlog.get_logger()
 _ROUNDS = 5
@@ -195,13 +195,9 @@ class Inbox:
 
     async def _through(self, tenant: str, bundle: Resource) -> None:
         """Send a Bundle through the door, again where it raced another writer."""
-
-        async def find(url: str) -> Resource | None:
-            return await self._door.find(tenant, url)
-
         for round_ in range(1, _ROUNDS + 1):
             try:
-                await self._door.transact(tenant, await amendment.resolved(bundle, find))
+                await self._door.transact(tenant, bundle)
             except (Conflict, PreconditionFailed) as fault:
                 if round_ == _ROUNDS or fault.issues[0].code == "multiple-matches":
                     raise
@@ -263,6 +259,8 @@ def _refusal(fault: FhirError) -> Refusal:
     """Give what the sender is told of a FHIR error, without what it says of the content."""
     if fault.issues[0].code == "multiple-matches":
         return DuplicateKey("An identifier of the message finds several resources here")
+    if isinstance(fault, NotFound):
+        return UnknownKey("What the message changes is not known here", location="ORC-2")
     if isinstance(fault, Conflict | PreconditionFailed | Unavailable):
         return NotCommitted("The server is busy with the same resources; send it again")
     places = ", ".join(issue.expression for issue in fault.issues[:3] if issue.expression)

@@ -36,6 +36,8 @@ _WRITES = frozenset({"POST", "PUT", "PATCH"})
 
 Tenants = Callable[[str], Awaitable[bool]]
 Bases = Callable[[str], str]
+ServicesOf = Callable[[str], Services]
+"""Gives the services of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Ports:
 class FhirDoor:
     """An ASGI application for the FHIR base of every tenant; the route gives `tenant` and `path`."""
 
-    def __init__(self, services: Services, ports: Ports) -> None:
+    def __init__(self, services: ServicesOf, ports: Ports) -> None:
         self._services = services
         self._ports = ports
 
@@ -120,7 +122,9 @@ class FhirDoor:
         form = negotiation.asked(request.path, request.query, headers)
         if request.body:
             form = negotiation.asked_by_form(request.path, request.body, form)
-        context = Context(tenant, access, self._ports.base(tenant), self._services, request_id)
+        context = Context(
+            tenant, access, self._ports.base(tenant), self._services(tenant), request_id
+        )
         return await rendering.rendered(await dispatch(context, request), form)
 
     async def _request(

@@ -7,8 +7,8 @@ from email.utils import formatdate
 from fhir_server.context import Context
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Key, Version
-from resources.model import serialise
-from resources.outcome import FhirError, NotSupported, information, operation_outcome
+from resources.model import Resource, parse, serialise
+from resources.outcome import FhirError, Issue, NotSupported, operation_outcome
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 _HANDLINGS = frozenset({"strict", "lenient"})
@@ -84,10 +84,17 @@ def stored(context: Context, request: FhirRequest, version: Version, status: int
         case "minimal":
             body = b""
         case "OperationOutcome":
-            body = serialise(information(f"Stored as version {version.version_id}"))
+            body = serialise(_outcome(context, version))
         case _:
             body = version.body or b""
     return FhirResponse(status, body, headers)
+
+
+def _outcome(context: Context, version: Version) -> Resource:
+    """Tell that a version was stored, and what there is to say of it that was no reason to refuse it."""
+    told = Issue("information", "informational", f"Stored as version {version.version_id}")
+    found = context.services.validator.check(parse(version.body)) if version.body else ()
+    return operation_outcome((told, *found))
 
 
 def failed(error: FhirError) -> FhirResponse:

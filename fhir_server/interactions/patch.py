@@ -38,6 +38,7 @@ Apply = Callable[[Resource], Any]
 async def patch(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     """Change parts of the current version; If-Match makes it version-aware."""
     writing.known_type(context, type_)
+    answer.only(context, request)
     apply = read(context, request)
     key = answer.key(context, type_, id_)
     for _ in range(_ROUNDS):

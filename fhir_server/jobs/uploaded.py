@@ -1,4 +1,4 @@
-"""The search parameters that each tenant uploaded, as every process knows them (FHIR R4 searchparameter.html).
+"""The search parameters that tenants uploaded, as every process knows them (FHIR R4 searchparameter.html).
 
 Their records are documents. Each process reads them again every LOOK_S, so that after a few of those what
 any process writes is indexed for a new parameter too.

@@ -15,7 +15,7 @@ def bounds(prefix: Prefix, low: int, high: int) -> tuple[tuple[Bound, ...], ...]
     `ap` widens the asked interval by a tenth of its distance from now in the planner, so here it asks
     for overlap only.
     """
-    return {
+    table: dict[Prefix, tuple[tuple[Bound, ...], ...]] = {
         "eq": ((("low", ">=", low), ("high", "<=", high)),),
         "ne": ((("low", "<", low),), (("high", ">", high),)),
         "gt": ((("high", ">", high),),),
@@ -25,7 +25,8 @@ def bounds(prefix: Prefix, low: int, high: int) -> tuple[tuple[Bound, ...], ...]
         "sa": ((("low", ">", high),),),
         "eb": ((("high", "<", low),),),
         "ap": ((("low", "<=", high), ("high", ">=", low)),),
-    }[prefix]
+    }
+    return table[prefix]
 
 
 def satisfies(prefix: Prefix, asked: tuple[int, int], value: tuple[int, int]) -> bool:

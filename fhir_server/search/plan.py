@@ -25,7 +25,7 @@ from fhir_server.search.expression import (
 )
 from fhir_server.search.modifier import Modifier, Terms
 from fhir_server.search.parameters import Parameter, SearchParameters
-from fhir_server.search.parse import Chain, Criterion, Has, Simple, SortRule, criterion
+from fhir_server.search.parse import Chain, Criterion, Has, Simple, SortRule, criterion, unescape
 from resources.outcome import Invalid, NotSupported
 
 _OURS = everything("plan")
@@ -96,7 +96,9 @@ class Planner:
         if found is None:
             waiting = self.parameters.waiting(type_, code)
             if waiting is not None:
-                raise UnknownParameter(f"{code} of {type_} is being indexed by Task/{waiting}: wait")
+                raise UnknownParameter(
+                    f"{code} of {type_} is being indexed by Task/{waiting}: wait"
+                )
             raise UnknownParameter(f"{type_} has no search parameter named {code}")
         if found.type == "reference" and not found.targets:
             return replace(found, targets=self._every_type)
@@ -105,7 +107,7 @@ class Planner:
     def _simple(self, type_: str, asked: Simple) -> Expression:
         if asked.code == "_id":
             _refuse_modifier(asked)
-            return Ids(tuple(lower.unescape(value) for value in asked.values))
+            return Ids(tuple(unescape(value) for value in asked.values))
         if asked.code == "_lastUpdated":
             _refuse_modifier(asked)
             return Or(tuple(Updated(*lower.date_bounds(value)) for value in asked.values))

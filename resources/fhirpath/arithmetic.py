@@ -10,7 +10,7 @@ from resources.fhirpath.faults import EvaluationFault, SemanticFault
 from resources.fhirpath.function import single, values
 from resources.fhirpath.item import Item
 from resources.fhirpath.quantity import Quantity
-from resources.fhirpath.system import Value, has_parts, value_of
+from resources.fhirpath.system import Value, has_parts, item, value_of
 from resources.fhirpath.temporal import Temporal
 
 Operator = Callable[[Focus, Run, Run], list[Item]]
@@ -140,6 +140,34 @@ def _whole(compute: Callable[[Decimal, Decimal], Decimal], a: Value, b: Value) -
     if not are_numbers(a, b):
         raise EvaluationFault("div and mod take numbers")
     return compute(Decimal(a), Decimal(b))  # type: ignore[arg-type]
+
+
+def signed(operator: str, operand: Run) -> Run:
+    """Give what puts + or - before a single number or quantity."""
+
+    def run(focus: Focus) -> list[Item]:
+        found = single(operand(focus))
+        if found is None:
+            return []
+        value = value_of(found)
+        if isinstance(value, bool) or not isinstance(value, _SIGNED):
+            raise EvaluationFault("only numbers and quantities have a sign")
+        return [item(value if operator == "+" else _negative(value))]
+
+    return run
+
+
+_SIGNED = (int, Decimal, Quantity)
+
+
+def _negative(value: Value) -> Value:
+    match value:
+        case Quantity(number, unit, calendar):
+            return Quantity(-number, unit, calendar)
+        case int() | Decimal():
+            return -value
+        case _:
+            raise EvaluationFault("only numbers and quantities have a sign")
 
 
 ARITHMETIC: Mapping[str, Operator] = MappingProxyType(

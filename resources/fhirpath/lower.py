@@ -1,10 +1,10 @@
 """Syntax trees to closures that list the items of an expression at a focus (FHIRPath N1 3-6)."""
 
 from collections.abc import Callable
-from decimal import Decimal
 
 from resources.fhirpath import quantity as quantities
 from resources.fhirpath import temporal, type_tests
+from resources.fhirpath.arithmetic import signed
 from resources.fhirpath.constants import constant
 from resources.fhirpath.environment import Focus, Run
 from resources.fhirpath.expression import (
@@ -22,14 +22,12 @@ from resources.fhirpath.expression import (
     TypeTest,
 )
 from resources.fhirpath.faults import EvaluationFault, RunawayFault, SemanticFault
-from resources.fhirpath.function import one, single, values
+from resources.fhirpath.function import one, values
 from resources.fhirpath.functions import FUNCTIONS
 from resources.fhirpath.functions_fhir import primitive_value
 from resources.fhirpath.item import Item
 from resources.fhirpath.operators import OPERATORS
 from resources.fhirpath.sorting import Key, sorted_by
-from resources.fhirpath.system import Value, value_of
-from resources.fhirpath.system import item as system_item
 
 _DEEPEST = 100
 _ORDERED = frozenset({"first", "last", "tail", "skip", "take"})
@@ -50,7 +48,7 @@ def lower(node: Node, depth: int = 0) -> Run:
         case TypeTest(operator, operand, name):
             run = _type_test(operator, lower(operand, depth + 1), name)
         case Sign(operator, operand):
-            run = _sign(operator, lower(operand, depth + 1))
+            run = signed(operator, lower(operand, depth + 1))
         case Binary():
             run = _chain(node, depth + 1)
         case _:
@@ -203,32 +201,6 @@ def _type_test(operator: str, operand: Run, name: str) -> Run:
     if operator == "is":
         return type_tests.is_type(operand, name)
     return type_tests.of_type(operand, name, one=operator == "as")
-
-
-def _sign(operator: str, operand: Run) -> Run:
-    def run(focus: Focus) -> list[Item]:
-        found = single(operand(focus))
-        if found is None:
-            return []
-        value = value_of(found)
-        if isinstance(value, bool) or not isinstance(value, _SIGNED):
-            raise EvaluationFault("only numbers and quantities have a sign")
-        return [system_item(value if operator == "+" else _negative(value))]
-
-    return run
-
-
-_SIGNED = (int, Decimal, quantities.Quantity)
-
-
-def _negative(value: Value) -> Value:
-    match value:
-        case quantities.Quantity(number, unit, calendar):
-            return quantities.Quantity(-number, unit, calendar)
-        case int() | Decimal():
-            return -value
-        case _:
-            raise EvaluationFault("only numbers and quantities have a sign")
 
 
 def _chain(node: Node, depth: int) -> Run:

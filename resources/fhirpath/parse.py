@@ -93,6 +93,11 @@ _OPERATORS_ONLY = frozenset({"div", "mod", "and", "or", "xor", "implies"})
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Node:
     """Parse one expression; raises SyntaxFault."""
+    return parse_once(text)
+
+
+def parse_once(text: str) -> Node:
+    """Parse one expression without remembering it, which what clients send must not be."""
     return _Parser(text).whole()
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from resources import ucum
 
 DIGITS = 28
+_LARGEST_EXPONENT = 400
 _DIVISION = Context(prec=DIGITS)
 
 _CALENDAR_SECONDS: Mapping[str, Fraction] = MappingProxyType(
@@ -112,6 +113,8 @@ def _scale(quantity: Quantity) -> Fraction:
 
 def alike(left: Decimal, right: Decimal) -> bool:
     """Tell whether two decimals are equal to the digits of the less precise, trailing zeros apart."""
+    if left == right or max(abs(left.adjusted()), abs(right.adjusted())) > _LARGEST_EXPONENT:
+        return left == right
     left, right = left.normalize(_DIVISION), right.normalize(_DIVISION)
     places = min(max(0, -int(left.as_tuple().exponent)), max(0, -int(right.as_tuple().exponent)))
     unit = Decimal(1).scaleb(-places)

@@ -9,7 +9,11 @@ from v2 import segment, text
 from fhir_server.hl7v2 import message, translation
 from fhir_server.hl7v2.sender import Sender
 from fhir_server.store.port import Document
-from resources.outcome import PreconditionFailed
+from resources import definitions, fhirpath_patch
+from resources.fhirpath.evaluate import Evaluator
+from resources.outcome import NotFound, PreconditionFailed
+
+EVALUATOR = Evaluator(definitions.load())
 
 ADT_A04 = (
     segment("MSH", f3="ADT", f4="HOSP", f5="HOUNSFIELD", f6="RAD", f7="20260106134418+0100",
@@ -121,6 +125,8 @@ class MemoryDoor:
             found = self._matches(tenant, type_, query) if query else []
             if len(found) > 1:
                 raise PreconditionFailed("several", issue="multiple-matches")
+            if method == "PATCH":
+                entry["resource"] = self._patched(tenant, type_, found, entry["resource"])
             if "/" in type_:
                 type_, id_ = type_.split("/")
             else:
@@ -135,6 +141,12 @@ class MemoryDoor:
         if self.after_commit is not None:
             raise self.after_commit
         return {"resourceType": "Bundle", "type": "transaction-response"}
+
+    def _patched(self, tenant, type_, found, parameters):
+        if not found:
+            raise NotFound("none")
+        stored = self.stored[tenant, type_, found[0]][-1]
+        return fhirpath_patch.apply(EVALUATOR, stored, fhirpath_patch.parse(parameters))
 
     def _write(self, tenant, type_, id_, resource):
         resource.pop("meta", None)

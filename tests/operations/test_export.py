@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from urllib.parse import quote
 
 import pytest
@@ -36,6 +35,10 @@ async def lines(world, entry):
     found = [json.loads(line) for line in content.splitlines()]
     assert len(found) == entry["count"]
     return found
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def ids(resources):
@@ -280,7 +283,7 @@ async def test_a_second_attempt_starts_afresh(world):
     (folder / "Patient.part").write_bytes(b"{")
     async with world.working():
         await world.closed(id_)
-    assert os.listdir(folder) == ["Patient.ndjson"]
+    assert names(folder) == ["Patient.ndjson"]
 
 
 async def test_a_cancelled_export_leaves_no_files(world, monkeypatch):
@@ -297,7 +300,7 @@ async def test_a_cancelled_export_leaves_no_files(world, monkeypatch):
     async with world.working():
         await asyncio.wait_for(begun.wait(), 30)
         folder = world.exporting._folder / "default" / id_
-        assert sorted(os.listdir(folder)) == ["Observation.ndjson", "Patient.part"]
+        assert names(folder) == ["Observation.ndjson", "Patient.part"]
         assert (await world.call("DELETE", f"_async/{id_}")).status == 202
         assert (await world.closed(id_)).state == "cancelled"
     assert not folder.exists()

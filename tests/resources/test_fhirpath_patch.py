@@ -10,7 +10,7 @@ from patches import operation
 
 from resources import definitions, fhirpath_patch
 from resources.fhirpath.evaluate import Evaluator
-from resources.outcome import FhirError, Invalid, Unprocessable
+from resources.outcome import FhirError, Invalid, TooCostly, Unprocessable
 
 EVALUATOR = Evaluator(definitions.load())
 RECORDED = 33
@@ -204,3 +204,12 @@ def test_what_does_not_fit_is_refused_at_its_place(change, kind, code):
 def test_what_is_no_patch_is_refused(given):
     with pytest.raises(Invalid):
         fhirpath_patch.parse(given)
+
+
+def test_paths_that_take_too_long_are_refused():
+    numbers = "(1|2|3|4|5|6|7|8|9)"
+    slow = f"Patient.where({numbers}{f'.select({numbers})' * 4}.exists()).gender"
+    with pytest.raises(TooCostly):
+        applied(*[operation(type="delete", path=slow)] * 20)
+    with pytest.raises(Invalid):
+        applied(operation(type="delete", path="Patient" + ".id" * 1000))

@@ -1,5 +1,6 @@
 """A real server in a process of its own, over a folder that may outlive it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -32,8 +33,8 @@ class Served:
             self._closed()
             raise AssertionError(told)
         self.base = line.split()[1]
-        self.port = int(self.base.split(":")[2].partition("/")[0])
         self.data = data
+        self.port = json.loads((data / "ports.json").read_bytes())["http"]
 
     def kill(self) -> None:
         """End the server and all its children at once."""

@@ -12,8 +12,8 @@ from pymongo.read_preferences import ReadPreference
 
 from fhir_server.settings import SettingsError
 from fhir_server.store.mongo.faults import unavailable
+from fhir_server.store.mongo.turn import ACKNOWLEDGED
 from fhir_server.store.mongo.view import Database, Document
-from fhir_server.store.mongo.writer import ACKNOWLEDGED
 
 DATABASE: Final = "hounsfield"
 _OLDEST_WIRE: Final = 13

@@ -5,6 +5,7 @@
     changes    the log of all versions, named by their position: the change feed, and histories by type
     documents  small values outside FHIR
     head       one document: the last position, which every transaction takes its turn at
+    writers    the processes that write, with their last signs of life
     meta       one document: the version of the schema
 
 The shard key is {tenant, id} in all of them. Nothing is unique but `_id`, which holds tenant and id, and the

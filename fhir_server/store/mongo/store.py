@@ -22,8 +22,9 @@ from fhir_server.store.mongo import (
     searches,
     verify,
 )
+from fhir_server.store.mongo.commit import Commit
 from fhir_server.store.mongo.reader import Reader
-from fhir_server.store.mongo.transaction import Commit, Work
+from fhir_server.store.mongo.transaction import Work
 from fhir_server.store.mongo.view import Database, View
 from fhir_server.store.mongo.view import Document as Fields
 from fhir_server.store.mongo.writer import Writer
@@ -83,12 +84,13 @@ class MongoStore:
         try:
             await connection.check(client)
             database = connection.database(client)
+            writer = Writer(database, self._clinical, self._clock, self._wake)
             with faults.told():
                 await schema.prepare(database)
+                await writer.start()
         except BaseException:
             await client.close()
             raise
-        writer = Writer(database, self._clinical, self._clock, self._wake)
         self._opened = client, database, writer
 
     async def close(self) -> None:

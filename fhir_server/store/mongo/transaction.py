@@ -8,11 +8,11 @@ positions have no gaps and are seen in order, and a NoMatch holds against every 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
-from pymongo import InsertOne, ReplaceOne, ReturnDocument
+from pymongo import InsertOne, ReplaceOne
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
 from fhir_server.search.values import IndexValues
@@ -53,30 +53,6 @@ class Work(Protocol):
         """Do it within a transaction; raises one of REFUSALS before it writes anything."""
 
 
-class Commit(msgspec.Struct, frozen=True):
-    """Write what one caller wants committed; its result is the versions."""
-
-    changes: Sequence[Change]
-    preconditions: Sequence[Precondition]
-
-    @property
-    def weight(self) -> int:
-        """The number of changes."""
-        return len(self.changes)
-
-    @property
-    def keys(self) -> Sequence[Key]:
-        """What is changed or must have a version."""
-        required = (p.key for p in self.preconditions if isinstance(p, VersionIs))
-        return [*(change.key for change in self.changes), *required]
-
-    async def __call__(self, transaction: Transaction) -> list[Version]:
-        """Check the preconditions, then gather the changes."""
-        for index, precondition in enumerate(self.preconditions):
-            await transaction.require(index, precondition)
-        return [transaction.change(change) for change in self.changes]
-
-
 class Lost(Exception):
     """A document was not as it was read within one transaction; a defect, never a race."""
 
@@ -94,26 +70,31 @@ class _Head(msgspec.Struct):
 
 
 class Transaction:
-    """Does the work of a group in a view that is inside a transaction; made anew for every attempt."""
+    """Does the work of a group in a view that is inside a transaction; made anew for every attempt.
 
-    def __init__(self, view: View, clinical: Clinical, clock: Callable[[], int]) -> None:
+    `head` is the document of that name after positions were taken for all that the group may write.
+    """
+
+    def __init__(self, view: View, clinical: Clinical, head: Document) -> None:
         self.view = view
         self._clinical = clinical
-        self._clock = clock
+        self._head = head
         self._heads: dict[str, _Head] = {}
         self._pending: dict[str, Document] = {}
         self._superseded: list[Document] = []
         self._logged: list[Document] = []
-        self._position = self._updated = 0
+        self._updated: int = head["updated"]
+        self._position = 0
         self._latest: int | None = None
 
     async def run(self, group: Sequence[Work]) -> list[Any]:
         """Do all the work that is not refused; gives each one's result, or its refusal."""
-        head = await self._take_turn(sum(one.weight for one in group))
+        self._position = self._head["position"] - sum(one.weight for one in group)
         await self._know([key for one in group for key in one.keys])
         outcomes = [await self._outcome(one) for one in group]
         await self.flush()
-        if (self._position, self._updated) != (head["position"], head["updated"]):
+        taken = self._head["position"], self._head["updated"]
+        if (self._position, self._updated) != taken:
             await self._correct()
         return outcomes
 
@@ -196,19 +177,6 @@ class Transaction:
             return await work(self)
         except REFUSALS as refusal:
             return refusal
-
-    async def _take_turn(self, most: int) -> Document:
-        """Take positions for as many versions as there may be; gives the document of head."""
-        head = await self.view.database["head"].find_one_and_update(
-            HEAD,
-            {"$inc": {"position": most, "turn": 1}, "$max": {"updated": self._clock()}},
-            return_document=ReturnDocument.AFTER,
-            session=self.view.session,
-        )
-        if head is None:
-            raise Lost("the document of head is gone")
-        self._position, self._updated = head["position"] - most, head["updated"]
-        return head
 
     async def _correct(self) -> None:
         """Give back the positions that were not needed, and tell of times that were taken over."""

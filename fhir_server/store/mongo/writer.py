@@ -1,7 +1,7 @@
 """The one task that writes: work that is queued meanwhile shares a durable transaction (group commit).
 
-Nobody waits for a group to fill: a lone piece of work is done at once. If a group cannot be written, each piece
-is tried again alone, so that one caller's fault is not another's.
+Nobody waits for a group to fill: a lone piece of work is done at once. If a group cannot be written, each
+piece is tried again alone, so that one caller's fault is not another's.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
-from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import faults
 from fhir_server.store.mongo.transaction import Lost, Transaction, Work
-from fhir_server.store.mongo.view import Database, View
+from fhir_server.store.mongo.turn import Turn
+from fhir_server.store.mongo.view import Database, Document, View
 from fhir_server.store.port import StoreUnavailable
 from resources.outcome import FhirError
 
 MOST_CHANGES: Final = 400
-ACKNOWLEDGED: Final = WriteConcern(w="majority", j=True)
 
 _FAULTS: Final = (
     ArithmeticError,
@@ -73,6 +71,11 @@ class Writer:
         self._committed = committed
         self._queue: asyncio.Queue[_Queued | None] = asyncio.Queue()
         self._closing = False
+        self._turn = Turn(database)
+
+    async def start(self) -> None:
+        """Start the task."""
+        await self._turn.open()
         self._task = asyncio.create_task(self._run(), name="store-writer")
 
     def submit(self, work: Work) -> asyncio.Future[Any]:
@@ -88,6 +91,7 @@ class Writer:
         self._closing = True
         self._queue.put_nowait(None)
         await self._task
+        await self._turn.close()
 
     async def _run(self) -> None:
         group: list[_Queued] = []
@@ -146,17 +150,10 @@ class Writer:
         return None
 
     async def _transact(self, group: Sequence[Work]) -> list[Any]:
-        """Run a transaction, again from its beginning where another got in between or a primary was lost.
+        """Do the work in one transaction; every attempt at it begins from nothing but the work."""
 
-        The driver tries transient faults again, and asks again for a commit whose result is unknown, for two
-        minutes; a second attempt begins from nothing but the work.
-        """
+        async def attempt(session: AsyncClientSession, head: Document) -> list[Any]:
+            return await Transaction(View(self._database, session), self._clinical, head).run(group)
 
-        async def attempt(session: AsyncClientSession) -> list[Any]:
-            view = View(self._database, session)
-            return await Transaction(view, self._clinical, self._clock).run(group)
-
-        async with self._database.client.start_session() as session:
-            return await session.with_transaction(
-                attempt, read_concern=ReadConcern("snapshot"), write_concern=ACKNOWLEDGED
-            )
+        most = sum(one.weight for one in group)
+        return await self._turn.transact(most, self._clock(), attempt)

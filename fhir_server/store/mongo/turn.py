@@ -1,0 +1,166 @@
+"""Whose turn it is to write, among the processes that share a database.
+
+Every transaction writes the document of `head` first, so that of two that overlap the later one is refused at
+once. It then waits in the server, by a write of that document outside a transaction, which is done as soon as
+the other transaction has ended; who has just had a turn and sees that somebody waits lets others go first.
+
+A process that dies within its transaction would keep the others out for as long as the server lets one live:
+a minute. So each gives a sign of life beside the name of its session, and whoever has waited for long ends the
+sessions of those that no longer do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from pymongo import AsyncMongoClient, ReturnDocument, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from fhir_server.store.mongo.keys import HEAD, Filter
+from fhir_server.store.mongo.view import Database, Document
+
+ACKNOWLEDGED: Final = WriteConcern(w="majority", j=True)
+
+_PATIENCE_S: Final = 120.0
+_SIGN_S: Final = 2.0
+_DEAD_MS: Final = 6_000
+_LONG_MS: Final = 2_000
+_WRITE_CONFLICT: Final = 112
+_PAUSE_S: Final = 0.25
+_OTHERS_S: Final = 0.005
+
+_log = structlog.get_logger(__name__)
+_R = TypeVar("_R")
+Attempt = Callable[[AsyncClientSession, Document], Awaitable[_R]]
+"""What is done in a turn, given the session and the document of `head` after positions were taken."""
+
+
+class Turn:
+    """The writing session of one process; transactions run in it one after another."""
+
+    def __init__(self, database: Database) -> None:
+        name = uuid.uuid4().hex
+        self._client: AsyncMongoClient[Document] = database.client
+        self._writers = database["writers"].with_options(write_concern=WriteConcern(w=1))
+        self._head = database["head"]
+        self._bell = self._head.with_options(write_concern=WriteConcern(w=1))
+        self._rung = 0
+        self._later = 0.0
+        self._me: Filter = {"_id": name, "tenant": "", "id": name}
+        self._session = self._client.start_session()
+
+    async def open(self) -> None:
+        """Give the first sign of life and go on giving them."""
+        await self._give_sign()
+        self._task = asyncio.create_task(self._give_signs(), name="store-writer-sign")
+
+    async def close(self) -> None:
+        """Give no more signs and end the session."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._session.end_session()
+        try:
+            await self._writers.delete_one(self._me)
+        except PyMongoError as fault:  # whoever comes next removes it
+            _log.warning("writer_left_behind", fault=type(fault).__name__)
+
+    async def transact(self, most: int, now: int, attempt: Attempt[_R]) -> _R:
+        """Run a transaction that takes up to `most` positions, again from its beginning where need be.
+
+        That is where another got in between or a primary was lost. A commit whose result is unknown is asked
+        for again, which changes nothing if it was done. Raises what the driver raised last, after two minutes
+        or at once where a new attempt cannot help.
+        """
+        begun = time.monotonic()
+        await asyncio.sleep(max(0.0, self._later - begun))
+        while True:
+            try:
+                return await self._once(most, now, attempt, begun)
+            except PyMongoError as fault:
+                late = time.monotonic() - begun > _PATIENCE_S
+                if late or not fault.has_error_label("TransientTransactionError"):
+                    raise
+                if isinstance(fault, OperationFailure) and fault.code == _WRITE_CONFLICT:
+                    await self._wait()
+                else:
+                    await asyncio.sleep(_PAUSE_S)
+
+    async def _once(self, most: int, now: int, attempt: Attempt[_R], begun: float) -> _R:
+        session = self._session
+        await session.start_transaction(ReadConcern("snapshot"), ACKNOWLEDGED)
+        try:
+            head = await self._take(most, now)
+            result = await attempt(session, head)
+        except BaseException:
+            if session.in_transaction:
+                await session.abort_transaction()
+            raise
+        await self._commit(begun)
+        rung = head.get("bell", 0)
+        self._later = time.monotonic() + _OTHERS_S if rung != self._rung else 0.0
+        self._rung = rung
+        return result
+
+    async def _take(self, most: int, now: int) -> Document:
+        """Take the turn, and positions for as many versions as there may be."""
+        head = await self._head.find_one_and_update(
+            HEAD,
+            {"$inc": {"position": most}, "$max": {"updated": now}},
+            return_document=ReturnDocument.AFTER,
+            session=self._session,
+        )
+        if head is None:
+            raise LookupError("the document of head is gone")
+        return head
+
+    async def _commit(self, begun: float) -> None:
+        while True:
+            try:
+                await self._session.commit_transaction()
+            except PyMongoError as fault:
+                unknown = fault.has_error_label("UnknownTransactionCommitResult")
+                if not unknown or time.monotonic() - begun > _PATIENCE_S:
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
+
+    async def _wait(self) -> None:
+        """Wait until the transaction that is in the way has ended; end it if nobody lives behind it."""
+        try:
+            await self._bell.find_one_and_update(HEAD, {"$inc": {"bell": 1}}, maxTimeMS=_LONG_MS)
+        except ExecutionTimeout:
+            await self._end_the_dead()
+        except PyMongoError:
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _end_the_dead(self) -> None:
+        """End the sessions of writers without a sign of life, which ends their transactions."""
+        late = {"$lt": ["$beat", {"$subtract": ["$$NOW", _DEAD_MS]}]}
+        for one in await self._writers.find({"$expr": late}).to_list():
+            await self._client.admin.command("killSessions", [one["session"]])
+            gone = {name: one[name] for name in ("_id", "tenant", "id", "beat")}
+            await self._writers.delete_one(gone)
+            _log.warning("dead_writer_ended", writer=one["id"])
+
+    async def _give_sign(self) -> None:
+        await self._writers.update_one(
+            self._me,
+            {"$set": {"session": self._session.session_id}, "$currentDate": {"beat": True}},
+            upsert=True,
+        )
+
+    async def _give_signs(self) -> None:
+        while True:
+            await asyncio.sleep(_SIGN_S)
+            try:
+                await self._give_sign()
+            except PyMongoError as fault:  # there is no primary now; the next sign may reach one
+                _log.warning("sign_not_given", fault=type(fault).__name__)

@@ -1,0 +1,44 @@
+"""What each tenant's requests work with: the installation's services, with its uploaded search parameters."""
+
+from dataclasses import replace
+
+from fhir_server.context import Services
+from fhir_server.jobs.uploaded import Checked, Indexing, Uploaded
+from fhir_server.search.plan import Planner
+from fhir_server.statements import Statements
+
+
+class TenantServices:
+    """Gives a tenant's services; made anew only when an uploaded parameter changes."""
+
+    def __init__(self, services: Services, uploaded: Uploaded, statements: Statements) -> None:
+        self._services = services
+        self._uploaded = uploaded
+        self._statements = statements
+        self._made: dict[str, Services] = {}
+        self._generation = -1
+
+    def of(self, tenant: str) -> Services:
+        """Give the services of a tenant as they are now."""
+        if self._generation != self._uploaded.generation:
+            self._made = {}
+            self._generation = self._uploaded.generation
+        made = self._made.get(tenant)
+        if made is None:
+            made = self._made[tenant] = self._make(tenant)
+        return made
+
+    def _make(self, tenant: str) -> Services:
+        services, uploaded = self._services, self._uploaded
+        usable = uploaded.usable(tenant)
+        return replace(
+            services,
+            store=Indexing(services.store, uploaded, self._generation),
+            planner=Planner(
+                uploaded.of(tenant),
+                services.planner.modifiers,
+                services.definitions.resource_types,
+            ),
+            validator=Checked(services.validator.check, uploaded, tenant),
+            capabilities=self._statements.capabilities(usable) if usable else services.capabilities,
+        )

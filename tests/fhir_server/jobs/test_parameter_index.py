@@ -1,0 +1,337 @@
+"""Uploaded search parameters: indexed by a Task that counts, refused until then, then like R4's own."""
+
+import asyncio
+import contextlib
+import json
+from urllib.parse import parse_qsl
+
+import pytest
+
+from fhir_server import app
+from fhir_server.access import everything
+from fhir_server.interactions import answer
+from fhir_server.interactions.dispatch import dispatch
+from fhir_server.message import FhirRequest
+from fhir_server.settings import load
+from fhir_server.store.port import Key
+from resources.outcome import FhirError
+
+EYES = "http://example.org/eyes"
+
+
+def eyed(id_, colour, **more):
+    extension = [{"url": EYES, "valueCode": colour}]
+    return {"resourceType": "Patient", "id": id_, "extension": extension, **more}
+
+
+def parameter(id_="eyes", **more):
+    return {
+        "resourceType": "SearchParameter",
+        "id": id_,
+        "url": f"http://example.org/SearchParameter/{id_}",
+        "name": "Eyes",
+        "status": "active",
+        "description": "The colour of the eyes",
+        "code": id_,
+        "base": ["Patient"],
+        "type": "token",
+        "expression": f"Patient.extension.where(url = '{EYES}').value",
+        **more,
+    }
+
+
+class Caller:
+    """Calls the interactions in a tenant of an installation."""
+
+    def __init__(self, house, tenant="default"):
+        self.house = house
+        self.tenant = tenant
+
+    async def call(self, method, url, body=None, **headers):
+        path, _, query = url.partition("?")
+        raw = b"" if body is None else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        pairs = tuple(parse_qsl(query, keep_blank_values=True))
+        context = self.house.context(self.tenant, everything("test"))
+        try:
+            return await dispatch(context, FhirRequest(method, path, pairs, sent, raw))
+        except FhirError as error:
+            return answer.failed(error)
+
+    async def put(self, resource, **headers):
+        place = f"{resource['resourceType']}/{resource['id']}"
+        answered = await self.call("PUT", place, resource, **headers)
+        assert answered.status in {200, 201}, answered.body
+        return answered
+
+    async def ids(self, url):
+        answered = await self.call("GET", url)
+        assert answered.status == 200, answered.body
+        entries = json.loads(answered.body).get("entry", [])
+        return sorted(e["resource"]["id"] for e in entries if e["search"]["mode"] == "match")
+
+    async def until(self, url, status=200):
+        """Ask until the status is answered."""
+        async with asyncio.timeout(30):
+            while (answered := await self.call("GET", url)).status != status:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return json.loads(answered.body)
+
+    async def task(self, id_="eyes", *, apart_from=None):
+        """Give the newest Task of a parameter, once there is one that is completed."""
+        async with asyncio.timeout(30):
+            while True:
+                found = await self.call(
+                    "GET", f"Task?focus=SearchParameter/{id_}&_sort=-_lastUpdated"
+                )
+                entries = json.loads(found.body).get("entry", [])
+                newest = entries[0]["resource"] if entries else {}
+                if newest.get("status") == "completed" and newest["id"] != apart_from:
+                    return newest
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def opened(folder, *, working=True, following=True, grace=0.0):
+    settings, _ = load({"data": str(folder), "auth": "open"}, {}, None)
+    async with app.installation(settings, "http://x") as house:
+        house.index._grace = grace
+        runs = [house.runner.run] * working + [house.index.follow] * following
+        tasks = [asyncio.create_task(run()) for run in runs]
+        yield house
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def known(house):
+    """Wait until the parameter is known, indexed or not."""
+    async with asyncio.timeout(30):
+        while house.uploaded.record("default", "eyes") is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def caller(tmp_path):
+    async with opened(tmp_path) as house:
+        caller = Caller(house)
+        for id_, colour in (("a", "blue"), ("b", "green"), ("c", "blue")):
+            await caller.put(eyed(id_, colour))
+        yield caller
+
+
+async def test_what_was_there_and_what_comes_later_is_found(caller):
+    await caller.put(parameter())
+    await caller.until("Patient?eyes=blue")
+    await caller.put(eyed("d", "blue"))
+    await caller.put(eyed("a", "brown"))
+    assert await caller.ids("Patient?eyes=blue") == ["c", "d"]
+    assert await caller.ids("Patient?eyes:not=blue") == ["a", "b"]
+    assert await caller.ids("Patient?_sort=eyes&eyes:missing=false") == ["a", "b", "c", "d"]
+
+
+async def test_the_task_counts_and_points_at_the_parameter(caller):
+    await caller.put(parameter())
+    task = await caller.task()
+    assert task["businessStatus"]["text"] == "indexed 3 of 3"
+    assert task["focus"]["reference"] == "SearchParameter/eyes"
+
+
+async def test_it_is_refused_until_it_is_ready_and_the_refusal_names_the_task(tmp_path):
+    async with opened(tmp_path, working=False) as house:
+        caller = Caller(house)
+        await caller.put(eyed("a", "blue"))
+        await caller.put(parameter())
+        async with asyncio.timeout(30):
+            while b"Task/" not in (refused := await caller.call("GET", "Patient?eyes=blue")).body:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        told = json.loads(refused.body)["issue"][0]["diagnostics"]
+        task = told.partition("Task/")[2].partition(":")[0]
+        assert refused.status == 400
+        assert (await caller.until(f"Task/{task}"))["status"] == "requested"
+        lenient = await caller.call("GET", "Patient?eyes=blue", prefer="handling=lenient")
+        assert b"Task/" in lenient.body
+        capabilities = (await caller.call("GET", "metadata")).body
+        assert b"example.org/SearchParameter/eyes" not in capabilities
+
+
+async def test_what_is_written_while_it_is_indexed_is_found_too(tmp_path):
+    async with opened(tmp_path, grace=0.3) as house:
+        caller = Caller(house)
+        await caller.put(parameter())
+        await known(house)
+        await caller.put(eyed("meanwhile", "blue"))
+        await caller.until("Patient?eyes=blue")
+        assert await caller.ids("Patient?eyes=blue") == ["meanwhile"]
+
+
+async def test_a_write_prepared_before_it_was_known_is_indexed_as_it_is_committed(tmp_path):
+    """A big transaction may be prepared for longer than the job waits."""
+    async with opened(tmp_path) as house:
+        caller = Caller(house)
+        context = house.context("default", everything("test"))
+        await caller.put(parameter())
+        await caller.until("Patient?eyes=blue")
+        request = FhirRequest("PUT", "Patient/late", body=json.dumps(eyed("late", "blue")).encode())
+        await dispatch(context, request)
+        assert await caller.ids("Patient?eyes=blue") == ["late"]
+
+
+async def test_chains_includes_and_the_capability_statement_have_it(caller):
+    await caller.put(
+        parameter(
+            "seen-by",
+            type="reference",
+            target=["Practitioner"],
+            expression="Patient.extension.where(url = 'http://example.org/seen').value",
+        )
+    )
+    await caller.put(parameter())
+    await caller.put({"resourceType": "Practitioner", "id": "dr", "active": True})
+    seen = {"url": "http://example.org/seen", "valueReference": {"reference": "Practitioner/dr"}}
+    await caller.put({"resourceType": "Patient", "id": "e", "extension": [seen]})
+    observed = {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": "Patient/a"},
+    }
+    await caller.put(observed)
+    await caller.until("Patient?eyes=blue")
+    await caller.until("Patient?seen-by=Practitioner/dr")
+    assert await caller.ids("Observation?patient.eyes=blue") == ["o"]
+    assert await caller.ids("Patient?seen-by.active=true") == ["e"]
+    assert await caller.ids("Practitioner?_has:Patient:seen-by:_id=e") == ["dr"]
+    found = json.loads((await caller.call("GET", "Patient?_id=e&_include=Patient:seen-by")).body)
+    assert [e["resource"]["resourceType"] for e in found["entry"]] == ["Patient", "Practitioner"]
+    statement = json.loads((await caller.call("GET", "metadata")).body)
+    patients = next(r for r in statement["rest"][0]["resource"] if r["type"] == "Patient")
+    assert {"eyes", "seen-by"} <= {p["name"] for p in patients["searchParam"]}
+    assert "Patient:seen-by" in patients["searchInclude"]
+
+
+async def test_update_and_delete_of_the_parameter_follow(caller):
+    await caller.put(parameter())
+    await caller.until("Patient?eyes=blue")
+    first = await caller.task()
+    await caller.put(parameter(expression="Patient.gender"))
+    await caller.put(eyed("f", "blue", gender="female"))
+    await caller.task(apart_from=first["id"])
+    assert await caller.ids("Patient?eyes=female") == ["f"]
+    assert await caller.ids("Patient?eyes=blue") == []
+    assert (await caller.call("DELETE", "SearchParameter/eyes")).status == 204
+    await caller.until("Patient?eyes=female", 400)
+    await caller.put(parameter(status="retired"))
+    assert (await caller.call("GET", "Patient?eyes=blue")).status == 400
+
+
+async def test_a_change_of_its_words_needs_no_new_index(caller):
+    await caller.put(parameter())
+    await caller.until("Patient?eyes=blue")
+    task = await caller.task()
+    await caller.put(parameter(description="Something else"))
+    await asyncio.sleep(0.1)
+    assert await caller.ids("Patient?eyes=green") == ["b"]
+    assert (await caller.task())["id"] == task["id"]
+
+
+async def test_tenants_are_separate(caller):
+    other = Caller(caller.house, "north")
+    await other.put(eyed("n", "blue"))
+    await caller.put(parameter())
+    await caller.until("Patient?eyes=blue")
+    assert (await other.call("GET", "Patient?eyes=blue")).status == 400
+    await other.put(parameter(expression="Patient.gender"))
+    await other.put(eyed("n", "blue", gender="male"))
+    await other.until("Patient?eyes=male")
+    assert await other.ids("Patient?eyes=male") == ["n"]
+    assert await caller.ids("Patient?eyes=blue") == ["a", "c"]
+
+
+async def test_a_restart_keeps_it_and_goes_on_where_it_was(tmp_path):
+    async with opened(tmp_path, working=False) as house:
+        caller = Caller(house)
+        await caller.put(eyed("a", "blue"))
+        await caller.put(parameter())
+        await known(house)
+    async with opened(tmp_path) as house:
+        await Caller(house).until("Patient?eyes=blue")
+    async with opened(tmp_path, working=False, following=False) as house:
+        assert await Caller(house).ids("Patient?eyes=blue") == ["a"]
+
+
+async def test_what_was_uploaded_while_nobody_followed_is_taken_up(tmp_path):
+    async with opened(tmp_path, working=False, following=False) as house:
+        await Caller(house).put(parameter())
+    async with opened(tmp_path) as house:
+        await Caller(house).until("Patient?eyes=blue")
+
+
+async def test_another_process_learns_of_it_and_indexes_for_it(tmp_path):
+    async with (
+        opened(tmp_path) as leading,
+        opened(tmp_path, working=False, following=False) as second,
+    ):
+        here, there = Caller(leading), Caller(second)
+        await there.put(parameter())
+        await here.until("Patient?eyes=blue")
+        await there.until("Patient?eyes=blue")
+        await there.put(eyed("x", "blue"))
+        assert await here.ids("Patient?eyes=blue") == ["x"]
+
+
+@pytest.mark.parametrize(
+    "uploaded",
+    [
+        parameter("gender"),
+        parameter("_id", base=["Resource"], expression="Resource.id"),
+        parameter("_sort"),
+    ],
+    ids=["of the type", "of all types", "of results"],
+)
+async def test_a_code_that_r4_has_is_refused_with_422(caller, uploaded):
+    uploaded = {**uploaded, "id": "mine"}
+    refused = await caller.call("PUT", "SearchParameter/mine", uploaded)
+    assert refused.status == 422, refused.body
+    assert json.loads(refused.body)["issue"][0]["code"] == "duplicate"
+
+
+async def test_a_code_that_another_upload_has_is_refused_with_422(caller):
+    await caller.put(parameter())
+    await caller.until("Patient?eyes=blue")
+    again = {**parameter("again"), "code": "eyes"}
+    assert (await caller.call("PUT", "SearchParameter/again", again)).status == 422
+    elsewhere = {**again, "base": ["Practitioner"], "expression": "Practitioner.gender"}
+    await caller.put(elsewhere)
+    await caller.until("Practitioner?eyes=male")
+
+
+@pytest.mark.parametrize(
+    ("more", "element"),
+    [
+        ({"status": "draft"}, "status"),
+        ({"type": "special"}, "type"),
+        ({"expression": "Patient.where("}, "expression"),
+        ({"expression": "Patient.nothing"}, "expression"),
+        ({"expression": "Patient.name.skip(%what)"}, "expression"),
+        ({"expression": "Patient.contact"}, "expression"),
+        ({"code": "a b"}, "code"),
+        (
+            {
+                "code": "gender",
+                "derivedFrom": "http://hl7.org/fhir/SearchParameter/individual-gender",
+            },
+            "code",
+        ),
+    ],
+)
+async def test_what_cannot_be_used_is_kept_and_the_outcome_says_why(caller, more, element):
+    told = await caller.put(parameter(**more), prefer="return=OperationOutcome")
+    issues = json.loads(told.body)["issue"]
+    assert [i["severity"] for i in issues] == ["information", "warning"]
+    assert issues[1]["expression"] == [f"SearchParameter.{element}"]
+    await caller.call("GET", "SearchParameter/eyes")
+    assert caller.house.uploaded.record("default", "eyes") is None
+    stored = await caller.house.services.store.read(Key("default", "SearchParameter", "eyes"))
+    assert stored.body is not None
