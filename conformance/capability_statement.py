@@ -122,9 +122,16 @@ def _operations(offered: Offered, type_: str | None) -> dict[str, Any]:
     found = [
         {"name": code, "definition": canonical}
         for code, canonical, types, levels in offered.operations
-        if (type_ is None and "system" in levels) or (type_ is not None and type_ in types)
+        if _offers(type_, types, levels)
     ]
     return {"operation": found} if found else {}
+
+
+def _offers(type_: str | None, types: frozenset[str], levels: frozenset[str]) -> bool:
+    """Tell whether an operation is one of a type, or of the whole system; no types are all of them."""
+    if type_ is None:
+        return "system" in levels
+    return (type_ in types or not types) and not levels.isdisjoint({"type", "instance"})
 
 
 def _security(smart: Mapping[str, str] | None) -> dict[str, Any]:

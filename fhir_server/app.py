@@ -52,7 +52,9 @@ from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.statements import Statements, declared_statements
+from fhir_server.store.out_of_line import OutOfLine
 from fhir_server.store.port import Care, Copied, Documents, Past, Store, instant
+from fhir_server.store.sqlite.blobs import FileBlobs
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.supervision import Child, server_name
 from fhir_server.tenant_services import TenantServices
@@ -76,10 +78,12 @@ class Installation:
     public_url: str
     services: Services
     tenants: TenantServices
+    statements: Statements
     uploaded: Uploaded
     reindexing: reindexing.Reindexing
     index: parameter_index.ParameterIndex
     care: Care
+    kept: OutOfLine
     smart: Smart
     authorizer: Authorizer
     archive: LocalArchive
@@ -123,9 +127,18 @@ class Installation:
         off = {"dimse": "off"} if self.listener else {"dimse": "off", "mllp": "off"}
         return states | off
 
+    async def tenant_names(self) -> list[str]:
+        """Give the names of all tenants, the default one first."""
+        names, after = [tenancy.DEFAULT], ""
+        documents = self.services.documents
+        while page := await documents.list(tenancy.DEFAULT, tenancy.TENANTS, after=after):
+            names += [document.key for document in page]
+            after = page[-1].key
+        return names
+
     async def import_versions(self, versions: Sequence[Past]) -> int:
         """Take over versions of another store; gives how many were new. Raises OutOfOrder."""
-        return await self.care.import_versions(versions)
+        return await self.kept.import_versions(versions)
 
     async def own_health(self) -> dict[str, str]:
         """Give the state of each child of this process."""
@@ -278,16 +291,19 @@ async def _house(
     services = await _services(
         settings, meaning, store, (status, installed, runner.wake), statements
     )
-    services = replace(services, defer=later.defer, purge=store.purge)
+    kept = _kept(settings, store)
+    services = replace(services, defer=later.defer, store=kept, purge=kept.purge)
     house = Installation(
         settings=settings,
         public_url=public_url,
         services=services,
         tenants=TenantServices(services, uploaded, statements),
+        statements=statements,
         uploaded=uploaded,
         reindexing=reindex,
         index=index,
         care=store,
+        kept=kept,
         smart=smart,
         authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
         archive=archive,
@@ -309,6 +325,14 @@ async def _house(
         copied=store if isinstance(store, SqliteStore) else None,
     )
     return house
+
+
+def _kept(settings: Settings, store: Adapter) -> OutOfLine:
+    """Give the store with large contents beside it; in one of several machines they stay inside."""
+    blobs = FileBlobs(settings.data / "blobs")
+    if isinstance(store, SqliteStore):
+        return OutOfLine(store, store, blobs)
+    return OutOfLine(store, store, blobs, large=settings.max_body_bytes)
 
 
 def _listener(

@@ -13,7 +13,7 @@ from dicomweb_bridge import routes as dicomweb
 from fhir_server import tenancy
 from fhir_server.access import Access, everything
 from fhir_server.app import Installation
-from fhir_server.http import health
+from fhir_server.http import documentation, health
 from fhir_server.http.fhir import EXPOSED, FhirDoor, Ports
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
@@ -46,6 +46,7 @@ def application(house: Installation) -> ASGIApp:
     )
     routes: list[BaseRoute] = [
         *health.routes(house.health, house.metrics),
+        *documentation.routes(lambda: house.statements.openapi(house.base(tenancy.DEFAULT))),
         *_auth(house),
         *(Route(prefix + path, door) for prefix in _TENANTS for path in _FHIR),
         *_dicomweb(house),

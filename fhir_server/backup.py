@@ -28,6 +28,7 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 _KEYS = "keys"
 _ARCHIVE = "archive"
+_BLOBS = "blobs"
 _PIECE = 1024 * 1024
 _LOOK_S = 0.2
 _TRIES = 5
@@ -62,7 +63,7 @@ async def make(house: Installation, folder: Path, *, keys: bool = True) -> Manif
         raise Refused("the store keeps its own backups: use its own tools (mongodump --oplog)")
     await asyncio.to_thread(_begin, folder)
     try:
-        position = await _together(copied, house.settings.data, folder)
+        position = await _together(house, copied, folder)
     except images.Incomplete as fault:
         raise Refused(str(fault)) from None
     if keys:
@@ -73,9 +74,9 @@ async def make(house: Installation, folder: Path, *, keys: bool = True) -> Manif
     )
 
 
-async def _together(copied: Copied, data: Path, folder: Path) -> int:
+async def _together(house: Installation, copied: Copied, folder: Path) -> int:
     """Copy store and archive as they are at one instant: one holds still until the other is fixed."""
-    loop = asyncio.get_running_loop()
+    loop, data = asyncio.get_running_loop(), house.settings.data
     pinned = threading.Event()
     begun: list[Future[int]] = []
 
@@ -84,8 +85,20 @@ async def _together(copied: Copied, data: Path, folder: Path) -> int:
         while not pinned.wait(_LOOK_S) and not begun[0].done():
             continue
 
-    await asyncio.to_thread(images.copy, data / _ARCHIVE, folder / _ARCHIVE, pin)
+    async with house.kept.keeping():
+        await asyncio.to_thread(images.copy, data / _ARCHIVE, folder / _ARCHIVE, pin)
+        await asyncio.to_thread(_copy_blobs, data / _BLOBS, folder / _BLOBS)
     return await asyncio.wrap_future(begun[0])
+
+
+def _copy_blobs(source: Path, target: Path) -> None:
+    """Copy the contents beside the store; those that versions after the position name may be among them."""
+    for path in sorted(source.glob("*/??/*")):
+        name = path.relative_to(source)
+        if path.suffix:  # it is being written
+            continue
+        (target / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copy2(source / name, target / name)
 
 
 def _begin(folder: Path) -> None:

@@ -16,10 +16,11 @@ from resources import datatypes
 FILE: Final = "history.ndjson"
 _GROUP: Final = 200
 _GROUP_BYTES: Final = 8 * 1024 * 1024
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
-class Line(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One version; `resource` is its JSON as it was stored, absent for a deletion."""
+class Line(msgspec.Struct, frozen=True, rename="camel"):
+    """One version; `resource` is its JSON as it was stored, null for a deletion."""
 
     tenant: str
     type: str
@@ -27,7 +28,7 @@ class Line(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     version_id: str
     last_updated: str
     method: Method
-    resource: msgspec.Raw = msgspec.Raw()
+    resource: msgspec.Raw = _NOTHING
 
 
 class Unreadable(Exception):
@@ -73,7 +74,7 @@ def _line(version: Version) -> bytes:
         str(version.version_id),
         instant(version.updated),
         version.method,
-        msgspec.Raw() if body is None else msgspec.Raw(body),
+        _NOTHING if body is None else msgspec.Raw(body),
     )
     return msgspec.json.encode(line) + b"\n"
 
@@ -120,7 +121,8 @@ def _read(lines: Iterable[bytes], extract: Extract) -> Iterator[list[Past]]:
 
 def _past(line: bytes, extract: Extract) -> Past:
     told = msgspec.json.decode(line, type=Line)
-    key, body = Key(told.tenant, told.type, told.id), bytes(told.resource) or None
+    key, text = Key(told.tenant, told.type, told.id), bytes(told.resource)
+    body = None if text == b"null" else text
     updated = datatypes.interval(told.last_updated)[0]
     values = no_values() if body is None else extract(key, body)
     if (body is None) != (told.method == "DELETE"):

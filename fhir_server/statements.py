@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import operations
 from conformance.capability_statement import Offered, capability_statement
+from conformance.openapi import openapi
 from conformance.terminology_capabilities import terminology_capabilities
 from fhir_server import registry
 from fhir_server.interactions import offered
@@ -65,6 +67,13 @@ class Statements:
             )
 
         return _kept(built)
+
+    def openapi(self, base: str) -> dict[str, Any]:
+        """Give the OpenAPI document of the REST API at a base."""
+        offers = self.offered(base)
+        return openapi(
+            self._definitions, offers, base=base, version=VERSION, title="Hounsfield FHIR R4 API"
+        )
 
     def terminology(self) -> Given:
         """Give what answers /metadata?mode=terminology."""

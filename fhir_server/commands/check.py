@@ -67,6 +67,7 @@ def _kept(settings: Settings) -> Iterator[str]:
     async def verified() -> list[str]:
         async with app.installation(settings, "http://localhost") as house:
             found = list(await house.care.verify())
+            found += await house.kept.verify(await house.tenant_names())
             if (settings.data / "archive" / "index.sqlite").exists():
                 found += [_told(fault) for fault in await house.archive.verify()]
             return found

@@ -17,7 +17,7 @@ from fhir_server.access import Access, Authorizer
 from fhir_server.context import Context, Services
 from fhir_server.http import content, negotiation, rendering
 from fhir_server.http.metrics import Metrics
-from fhir_server.interactions import answer
+from fhir_server.interactions import answer, binary
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import StoreUnavailable
@@ -119,13 +119,15 @@ class FhirDoor:
         if not await self._ports.tenants(tenant):
             raise NotFound("There is no such tenant")
         request = await self._request(scope, receive, headers)
-        form = negotiation.asked(request.path, request.query, headers)
+        raw = binary.wants_raw(request)
+        form = negotiation.PLAIN if raw else negotiation.asked(request.path, request.query, headers)
         if request.body:
             form = negotiation.asked_by_form(request.path, request.body, form)
         context = Context(
             tenant, access, self._ports.base(tenant), self._services(tenant), request_id
         )
-        return await rendering.rendered(await dispatch(context, request), form)
+        response = await dispatch(context, request)
+        return await (binary.raw(response) if raw else rendering.rendered(response, form))
 
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str]
@@ -142,6 +144,9 @@ class FhirDoor:
         body = b""
         if scope["method"] in _WRITES:
             body = await content.read(receive, headers, self._ports.max_body)
+            request = FhirRequest(scope["method"], path, query, headers, body)
+            if binary.brings_raw(request):
+                return await binary.taken(request)
             if body and negotiation.brings_xml(scope["method"], path, headers):
                 body = await rendering.read_xml(body)
                 headers = {**headers, "content-type": negotiation.JSON}
@@ -162,7 +167,7 @@ async def _send(
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.headers.items()
     ]
-    if response.body or response.file:
+    if (response.body or response.file) and binary.MEDIA_TYPE not in response.headers:
         headers.append((b"content-type", _content_type(response.media_type)))
     if response.status not in {204, 304}:
         size = response.file.stat().st_size if response.file else len(response.body)

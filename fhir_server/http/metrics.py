@@ -59,5 +59,5 @@ class Metrics:
         if SHARED not in os.environ:
             return generate_latest(self.registry)
         everyone = CollectorRegistry()
-        MultiProcessCollector(everyone)
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]  # the library has no types here
         return generate_latest(everyone)

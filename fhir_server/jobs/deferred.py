@@ -96,7 +96,7 @@ class Deferred:
         if await asyncio.to_thread((place / _ANSWER).exists):
             return {}  # an earlier attempt came as far as this
         request = await asyncio.to_thread(self._request, job)
-        if request.method == "POST" and not request.path:
+        if request.method == "POST" and not request.path.strip("/"):
             await self._begin(place, progress)
             await _to_its_end(asyncio.create_task(self._answer(job, request)))
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
@@ -292,6 +293,25 @@ class Copied(Protocol):
 
         `pinned` is called, in whatever thread, as soon as the position is fixed.
         """
+
+
+class Blobs(Protocol):
+    """Large contents outside the store, by tenant and SHA-256 of their bytes."""
+
+    def keeping(self) -> AbstractAsyncContextManager[None]:
+        """Hold off `erasing`, in every process, from a content's `put` until what names it is committed."""
+
+    def erasing(self) -> AbstractAsyncContextManager[None]:
+        """Be alone, in every process: no content is between its `put` and its commit meanwhile."""
+
+    async def put(self, tenant: str, data: bytes) -> str:
+        """Keep a content, durable on return, and give its SHA-256 in hexadecimal; one that is there stays."""
+
+    async def get(self, tenant: str, sha256: str) -> bytes | None:
+        """Give a content, or None where it is missing."""
+
+    async def delete(self, tenant: str, sha256: str) -> None:
+        """Remove a content if it is there."""
 
 
 class SchemaTooNew(Exception):

@@ -126,6 +126,8 @@ def test_retrieve_urls_of_images_are_public_and_work(public):
     assert metadata.status_code == 200
     found = public_only(public.client.get("/dicom-web/studies")).json()
     assert [one["00081190"]["Value"][0] for one in found] == [study]
+    endpoints = public_only(public.client.get("/fhir/Endpoint")).json()["entry"]
+    assert [e["resource"]["address"] for e in endpoints] == [f"{PUBLIC}/dicom-web"]
 
 
 def test_the_pages_are_reached_without_a_way_past_the_proxy(public):

@@ -23,6 +23,11 @@ GIVEN = "MONGO_TEST_URI"
 _START_S = 60.0
 
 
+def given() -> bool:
+    """Tell whether the tests use a server that is not their own."""
+    return bool(os.environ.get(GIVEN))
+
+
 def program() -> Path:
     """Give the mongod to start; fails the test where there is none."""
     if not PROGRAM.is_file():
@@ -41,12 +46,24 @@ def replica_set_of_one(folder: Path) -> Iterator[str]:
         yield made.url
 
 
+@contextmanager
+def lone_server(folder: Path) -> Iterator[str]:
+    """Give the URL of a mongod that is no member of a replica set."""
+    made = ReplicaSet(folder, 1, replicated=False)
+    made.start(made.ports[0])
+    try:
+        made.wait_for(made.ports[0])
+        yield f"mongodb://127.0.0.1:{made.ports[0]}/"
+    finally:
+        made.__exit__(None, None, None)
+
+
 class ReplicaSet:
     """A replica set of so many members; all of them are killed at the end."""
 
-    def __init__(self, folder: Path, members: int, *, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, members: int, *, replicated: bool = True) -> None:
         self._folder = folder
-        self._options = options
+        self._options = ["--replSet", "tests"] if replicated else []
         self.ports = _free_ports(members)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -78,7 +95,7 @@ class ReplicaSet:
         folder = self._folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
         command = [str(program()), "--dbpath", str(folder), "--port", str(port)]
-        command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--replSet", "tests"]
+        command += ["--bind_ip", "127.0.0.1", "--nounixsocket"]
         command += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128", "--quiet"]
         for parameter in ("diagnosticDataCollectionEnabled=false", "enableTestCommands=1"):
             command += ["--setParameter", parameter]
@@ -108,14 +125,15 @@ class ReplicaSet:
 
     def _initiate(self) -> None:
         for port in self.ports:
-            self._wait_for(port)
+            self.wait_for(port)
         hosts = [{"_id": n, "host": f"127.0.0.1:{port}"} for n, port in enumerate(self.ports)]
         settings = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
         wanted = {"_id": "tests", "members": hosts, "settings": settings}
         _asked(self.ports[0], "replSetInitiate", wanted)
         self.primary()
 
-    def _wait_for(self, port: int) -> None:
+    def wait_for(self, port: int) -> None:
+        """Wait until a member answers."""
         end = time.monotonic() + _START_S
         while not _asked(port, "ping"):
             if self.processes[port].poll() is not None or time.monotonic() > end:

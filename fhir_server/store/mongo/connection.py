@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
@@ -33,7 +33,7 @@ def connect(url: str) -> AsyncMongoClient[Document]:
     options = {name: value for name, value in _DEFAULTS.items() if name.lower() not in named}
     try:
         return AsyncMongoClient(url, retryWrites=True, retryReads=True, tz_aware=True, **options)
-    except (ConfigurationError, InvalidURI) as fault:
+    except (ConfigurationError, ValueError) as fault:
         raise SettingsError(f"store: this is no URL of a MongoDB: {type(fault).__name__}") from None
 
 

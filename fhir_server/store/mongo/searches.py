@@ -10,6 +10,7 @@ from fhir_server.search.expression import Plan, SortKey
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import links
 from fhir_server.store.mongo.compile import Compiler, Part, Query
+from fhir_server.store.mongo.leading import Leading
 from fhir_server.store.mongo.versions import of_document
 from fhir_server.store.mongo.view import Document, View
 from fhir_server.store.port import Key, Match
@@ -17,28 +18,63 @@ from fhir_server.store.port import Key, Match
 _MANY_TYPES: Final = 4
 
 
-async def search(view: View, plan: Plan, clinical: Clinical) -> list[Match]:
-    """Give a page of matches; where it takes several queries, all see one instant."""
-    if plan.limit == 0:
-        return []
-    if _in_one_query(plan):
-        return await _search(view, plan, clinical)
-    async with view.instant() as instant:
-        return await _search(instant, plan, clinical)
+class Searches:
+    """Runs plans in views; `clinical` names the atom of a type's clinical date."""
 
+    def __init__(self, clinical: Clinical) -> None:
+        self._clinical = clinical
+        self._leading = Leading()
 
-async def count(view: View, plan: Plan, clinical: Clinical) -> int:
-    """Give the number of all matches, at one instant."""
-    if _in_one_query(plan):
-        return await _count(view, plan, clinical)
-    async with view.instant() as instant:
-        return await _count(instant, plan, clinical)
+    async def search(self, view: View, plan: Plan) -> list[Match]:
+        """Give a page of matches; where it takes several queries, all see one instant."""
+        if plan.limit == 0:
+            return []
+        if _in_one_query(plan):
+            return await self._search(view, plan)
+        async with view.instant() as instant:
+            return await self._search(instant, plan)
 
+    async def count(self, view: View, plan: Plan) -> int:
+        """Give the number of all matches, at one instant."""
+        if _in_one_query(plan):
+            return await self._count(view, plan)
+        async with view.instant() as instant:
+            return await self._count(instant, plan)
 
-async def queries(view: View, plan: Plan, clinical: Clinical) -> list[Query]:
-    """Give the queries of a page, for a person."""
-    compiler = await _compiled(view, plan, clinical)
-    return [query for part in compiler.parts() for query in part.queries]
+    async def queries(self, view: View, plan: Plan) -> list[Query]:
+        """Give the queries of a page, for a person."""
+        compiler = await self._compiled(view, plan)
+        return [query for part in compiler.parts() for query in part.queries]
+
+    async def _compiled(self, view: View, plan: Plan) -> Compiler:
+        plan = await _present(view, plan)
+        resolved: links.Found = {}
+        if any(links.linked(branch.where) for branch in plan.branches):
+            resolved = await links.resolve(view, plan)
+        plan = await self._leading.arrange(view, plan, resolved)
+        return Compiler(plan, self._clinical, resolved)
+
+    async def _search(self, view: View, plan: Plan) -> list[Match]:
+        """Give a page: types follow one another in the store's own order, and are merged in any other."""
+        compiler = await self._compiled(view, plan)
+        pages: list[list[Match]] = []
+        left = plan.limit
+        for part in compiler.parts():
+            pages.append(await _page(view, compiler, part, left))
+            if left is not None and not plan.sort:
+                left -= len(pages[-1])
+                if left == 0:
+                    break
+        if not plan.sort or len(pages) == 1:
+            return [match for page in pages for match in page]
+        return list(heapq.merge(*pages, key=_order(plan)))[: plan.limit]
+
+    async def _count(self, view: View, plan: Plan) -> int:
+        counted = 0
+        for where in (await self._compiled(view, plan)).counted():
+            stages: list[Document] = [{"$match": where}, {"$count": "n"}]
+            counted += sum(one["n"] for one in await view.aggregate("resources", stages))
+        return counted
 
 
 def _in_one_query(plan: Plan) -> bool:
@@ -51,14 +87,6 @@ def _in_one_query(plan: Plan) -> bool:
     )
 
 
-async def _compiled(view: View, plan: Plan, clinical: Clinical) -> Compiler:
-    plan = await _present(view, plan)
-    resolved: links.Found = {}
-    if any(links.linked(branch.where) for branch in plan.branches):
-        resolved = await links.resolve(view, plan)
-    return Compiler(plan, clinical, resolved)
-
-
 async def _present(view: View, plan: Plan) -> Plan:
     """Leave out of a plan of many types those of which the tenant has nothing."""
     if len(plan.branches) <= _MANY_TYPES:
@@ -66,22 +94,6 @@ async def _present(view: View, plan: Plan) -> Plan:
     present = await view.types(plan.tenant)
     kept = tuple(branch for branch in plan.branches if branch.type in present)
     return Plan(plan.tenant, kept, plan.sort, plan.limit, plan.after)
-
-
-async def _search(view: View, plan: Plan, clinical: Clinical) -> list[Match]:
-    """Give a page: types follow one another in the store's own order, and are merged in any other."""
-    compiler = await _compiled(view, plan, clinical)
-    pages: list[list[Match]] = []
-    left = plan.limit
-    for part in compiler.parts():
-        pages.append(await _page(view, compiler, part, left))
-        if left is not None and not plan.sort:
-            left -= len(pages[-1])
-            if left == 0:
-                break
-    if not plan.sort or len(pages) == 1:
-        return [match for page in pages for match in page]
-    return list(heapq.merge(*pages, key=_order(plan)))[: plan.limit]
 
 
 async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -> list[Match]:
@@ -101,14 +113,6 @@ async def _run(view: View, query: Query, limit: int | None) -> list[Document]:
     if query.stages:
         return await view.aggregate("resources", [{"$match": query.where}, *query.stages])
     return await view.find("resources", query.where, sort=query.order, limit=limit, without="index")
-
-
-async def _count(view: View, plan: Plan, clinical: Clinical) -> int:
-    counted = 0
-    for where in (await _compiled(view, plan, clinical)).counted():
-        stages: list[Document] = [{"$match": where}, {"$count": "n"}]
-        counted += sum(one["n"] for one in await view.aggregate("resources", stages))
-    return counted
 
 
 def _order(plan: Plan) -> Any:

@@ -19,11 +19,11 @@ from fhir_server.store.mongo import (
     explain,
     faults,
     schema,
-    searches,
     verify,
 )
 from fhir_server.store.mongo.commit import Commit
 from fhir_server.store.mongo.reader import Reader
+from fhir_server.store.mongo.searches import Searches
 from fhir_server.store.mongo.transaction import Work
 from fhir_server.store.mongo.view import Database, View
 from fhir_server.store.mongo.view import Document as Fields
@@ -72,6 +72,7 @@ class MongoStore:
     ) -> None:
         self._url = url
         self._clinical = clinical
+        self._searches = Searches(clinical)
         self._clock = clock
         self._opened: tuple[AsyncMongoClient[Fields], Database, Writer] | None = None
         self._followers: set[asyncio.Event] = set()
@@ -84,7 +85,7 @@ class MongoStore:
         try:
             await connection.check(client)
             database = connection.database(client)
-            writer = Writer(database, self._clinical, self._clock, self._wake)
+            writer = Writer(database, self._clinical, self._searches, self._clock, self._wake)
             with faults.told():
                 await schema.prepare(database)
                 await writer.start()
@@ -160,12 +161,12 @@ class MongoStore:
     async def search(self, plan: Plan) -> Sequence[Match]:
         """Give the page of matches that the plan asks for, in its order."""
         with faults.told():
-            return await searches.search(self._view, plan, self._clinical)
+            return await self._searches.search(self._view, plan)
 
     async def count(self, plan: Plan) -> int:
         """Give the number of all matches, whatever the plan's limit and cursor."""
         with faults.told():
-            return await searches.count(self._view, plan, self._clinical)
+            return await self._searches.count(self._view, plan)
 
     async def changes(self, after: int) -> AsyncIterator[Version]:
         """Follow every version with a position above `after`, in order, waiting for new ones.
@@ -204,7 +205,7 @@ class MongoStore:
     async def explain(self, plan: Plan) -> str:
         """Tell the queries of a plan, by which indexes they run and how much they look at."""
         with faults.told():
-            found = await searches.queries(self._view, plan, self._clinical)
+            found = await self._searches.queries(self._view, plan)
             return await explain.told(self._database, found, plan.limit)
 
     # --- Documents ---

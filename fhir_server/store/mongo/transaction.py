@@ -16,9 +16,10 @@ from pymongo import InsertOne, ReplaceOne
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
 from fhir_server.search.values import IndexValues
-from fhir_server.store.mongo import entries, searches, versions
+from fhir_server.store.mongo import entries, versions
 from fhir_server.store.mongo.keys import HEAD, named, of_key
 from fhir_server.store.mongo.reader import Reader
+from fhir_server.store.mongo.searches import Searches
 from fhir_server.store.mongo.view import Document, View
 from fhir_server.store.port import (
     Change,
@@ -75,9 +76,10 @@ class Transaction:
     `head` is the document of that name after positions were taken for all that the group may write.
     """
 
-    def __init__(self, view: View, clinical: Clinical, head: Document) -> None:
+    def __init__(self, view: View, clinical: Clinical, searches: Searches, head: Document) -> None:
         self.view = view
         self._clinical = clinical
+        self._searches = searches
         self._head = head
         self._heads: dict[str, _Head] = {}
         self._pending: dict[str, Document] = {}
@@ -109,7 +111,7 @@ class Transaction:
             return
         await self.flush()
         plan = dataclasses.replace(precondition.plan, limit=MOST_FOUND, after=None)
-        found = [m.version.key for m in await searches.search(self.view, plan, self._clinical)]
+        found = [m.version.key for m in await self._searches.search(self.view, plan)]
         others = tuple(key for key in found if key != precondition.apart_from)
         if others:
             raise MatchConflict(index, others)

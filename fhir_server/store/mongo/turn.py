@@ -5,8 +5,8 @@ once. It then waits in the server, by a write of that document outside a transac
 the other transaction has ended; who has just had a turn and sees that somebody waits lets others go first.
 
 A process that dies within its transaction would keep the others out for as long as the server lets one live:
-a minute. So each gives a sign of life beside the name of its session, and whoever has waited for long ends the
-sessions of those that no longer do.
+a minute. So each gives a sign of life beside the name of its session, and whoever has waited for long ends
+the sessions of those that no longer do.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import faults
+from fhir_server.store.mongo.searches import Searches
 from fhir_server.store.mongo.transaction import Lost, Transaction, Work
 from fhir_server.store.mongo.turn import Turn
 from fhir_server.store.mongo.view import Database, Document, View
@@ -62,11 +63,13 @@ class Writer:
         self,
         database: Database,
         clinical: Clinical,
+        searches: Searches,
         clock: Callable[[], int],
         committed: Callable[[], None],
     ) -> None:
         self._database = database
         self._clinical = clinical
+        self._searches = searches
         self._clock = clock
         self._committed = committed
         self._queue: asyncio.Queue[_Queued | None] = asyncio.Queue()
@@ -153,7 +156,8 @@ class Writer:
         """Do the work in one transaction; every attempt at it begins from nothing but the work."""
 
         async def attempt(session: AsyncClientSession, head: Document) -> list[Any]:
-            return await Transaction(View(self._database, session), self._clinical, head).run(group)
+            view = View(self._database, session)
+            return await Transaction(view, self._clinical, self._searches, head).run(group)
 
         most = sum(one.weight for one in group)
         return await self._turn.transact(most, self._clock(), attempt)

@@ -1,0 +1,110 @@
+"""Large contents as files beside the store: one a distinct content, written whole or not at all.
+
+`<root>/<tenant>/<first two digits>/<sha256>`; no name that a client chose ever becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_LOCK: Final = ".lock"
+_PART: Final = ".part"
+
+
+class FileBlobs:
+    """Satisfies the `Blobs` port below one folder, which several processes may share."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextlib.asynccontextmanager
+    async def keeping(self) -> AsyncIterator[None]:
+        """Hold off `erasing` meanwhile."""
+        async with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def erasing(self) -> AsyncIterator[None]:
+        """Be alone meanwhile."""
+        async with self._locked(fcntl.LOCK_EX):
+            yield
+
+    async def put(self, tenant: str, data: bytes) -> str:
+        """Keep a content, durable on return, and give its SHA-256."""
+        return await asyncio.to_thread(self._put, tenant, data)
+
+    async def get(self, tenant: str, sha256: str) -> bytes | None:
+        """Give a content, or None where it is missing."""
+        return await asyncio.to_thread(self._get, tenant, sha256)
+
+    async def delete(self, tenant: str, sha256: str) -> None:
+        """Remove a content if it is there."""
+        await asyncio.to_thread(self._path(tenant, sha256).unlink, missing_ok=True)
+
+    def _path(self, tenant: str, sha256: str) -> Path:
+        if not _TENANT.fullmatch(tenant) or not _SHA256.fullmatch(sha256):
+            raise ValueError("not a tenant name and a hash")
+        return self._root / tenant / sha256[:2] / sha256
+
+    def _put(self, tenant: str, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._path(tenant, sha256)
+        if path.exists():
+            return sha256
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.parent / f"{uuid.uuid4().hex}{_PART}"
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent, self._root):
+            _sync(folder)
+        return sha256
+
+    def _get(self, tenant: str, sha256: str) -> bytes | None:
+        try:
+            return self._path(tenant, sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, kind: int) -> AsyncIterator[None]:
+        taking = asyncio.ensure_future(asyncio.to_thread(self._lock, kind))
+        try:
+            held = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(lambda done: os.close(done.result()))
+            raise
+        try:
+            yield
+        finally:
+            os.close(held)
+
+    def _lock(self, kind: int) -> int:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(held, kind)
+        return held
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
