@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dicomweb_bridge import routes as dicomweb
 from fhir_server import tenancy
 from fhir_server.access import Access, everything
-from fhir_server.app import Installation
 from fhir_server.http import documentation, health
 from fhir_server.http.fhir import EXPOSED, FhirDoor, Ports
+from fhir_server.installation import Installation
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
 from fhir_server.pages import routes as page_routes

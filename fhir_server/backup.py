@@ -19,7 +19,7 @@ import msgspec
 from dicomweb_bridge.archive import backup as images
 from dicomweb_bridge.archive.local import LocalArchive
 from fhir_server import app
-from fhir_server.app import Installation
+from fhir_server.installation import Installation
 from fhir_server.settings import Settings
 from fhir_server.statements import VERSION
 from fhir_server.store.port import Copied, instant

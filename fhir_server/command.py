@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fhir_server.settings import SETTINGS, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
 
 T = TypeVar("T")
 COULD_NOT = 2

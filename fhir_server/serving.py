@@ -13,7 +13,7 @@ import uvicorn
 import uvloop
 
 from fhir_server import app, asgi
-from fhir_server.app import Installation
+from fhir_server.installation import Installation
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.supervision import Taken, alone
 

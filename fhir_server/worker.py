@@ -12,8 +12,8 @@ import socket
 import sys
 
 from fhir_server import command, logs, serving
-from fhir_server.app import Installation
 from fhir_server.channel import Order, Word, hear, say, settings_of
+from fhir_server.installation import Installation
 from fhir_server.serving import Place
 from fhir_server.settings import SettingsError
 

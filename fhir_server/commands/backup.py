@@ -8,8 +8,8 @@ from fhir_server.command import command, refused, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
-    from fhir_server.app import Installation
     from fhir_server.backup import Manifest
+    from fhir_server.installation import Installation
 
 
 def _arguments(parser: ArgumentParser) -> None:

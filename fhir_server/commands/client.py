@@ -8,7 +8,7 @@ from fhir_server.command import Actions, command, refused, within
 from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
     from smart_auth.clients import Client, Registration
 
 _METHODS = {"public": "none", "secret": "client_secret_basic", "asymmetric": "private_key_jwt"}

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import httpx
     from rich.console import Console
 
-    from fhir_server.app import Installation
     from fhir_server.bulk.bearer import Bearer, SigningKey
     from fhir_server.bulk.client import BulkClient, Fetched
     from fhir_server.bulk.manifest import Manifest
+    from fhir_server.installation import Installation
 
 _WIDE = 240
 

@@ -14,7 +14,7 @@ from fhir_server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
     from fhir_server.loading import Loaded, Send
 
 _SHOWN = 50

@@ -9,7 +9,7 @@ from fhir_server.settings import Settings
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
     from fhir_server.jobs.job import Job
 
 _LOOK_S = 0.2

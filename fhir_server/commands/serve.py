@@ -28,7 +28,7 @@ def _one(settings: Settings) -> int:
     import asyncio
 
     from fhir_server import listening, logs, serving
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
 
     logs.configure(settings.log_level)
     socket_ = listening.bind(settings.host, settings.port)

@@ -9,7 +9,7 @@ from fhir_server.command import Actions, command, refused, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
-    from fhir_server.app import Installation
+    from fhir_server.installation import Installation
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -25,7 +25,8 @@ Answered = tuple[dict[str, Any], bytes, str]
 def request_of(context: Context, entry: dict[str, Any], index: int) -> FhirRequest:
     """Give an entry's request without its body; raises Invalid naming the entry."""
     asked = entry.get("request")
-    if not isinstance(asked, dict) or asked.get("method") not in _METHODS:
+    method = asked.get("method") if isinstance(asked, dict) else None
+    if not isinstance(asked, dict) or not isinstance(method, str) or method not in _METHODS:
         raise Invalid(
             "The entry needs a request with a method", expression=f"Bundle.entry[{index}].request"
         )

@@ -52,6 +52,7 @@ async def _expansion(
 def _parameters(context: Context, inclusion: Inclusion, type_: str) -> list[Parameter]:
     """Give the reference parameters that an inclusion names; raises NotSupported for others."""
     parameters = context.services.planner.parameters
+    context.services.planner.known(type_)
     if inclusion.code == "*":
         return [p for p in parameters.of(type_).values() if p.type == "reference"]
     found = parameters.get(type_, inclusion.code)

@@ -20,7 +20,7 @@ from resources import model
 from resources.model import Resource
 from resources.outcome import Conflict, Invalid, NotFound, PreconditionFailed
 
-_ID = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
 _ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
 
 
@@ -56,6 +56,8 @@ async def conditional_update(context: Context, request: FhirRequest, type_: str)
 def chosen(context: Context, resource: Resource, type_: str, match: Version | None) -> Key:
     """Give the key that a conditional update writes to: the match's, else the body's id, else a new one."""
     own = resource.get("id")
+    if own is not None and not (isinstance(own, str) and _ID.match(own)):
+        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
     if match is None:
         return answer.key(context, type_, own or context.services.new_id())
     if own is not None and own != match.key.id:

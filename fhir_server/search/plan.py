@@ -46,7 +46,8 @@ class Planner:
     ) -> None:
         self.parameters = parameters
         self.modifiers = modifiers
-        self._every_type = tuple(sorted(types))
+        self._types = frozenset(types)
+        self._every_type = tuple(sorted(self._types))
 
     def plan(
         self,
@@ -90,8 +91,14 @@ class Planner:
             case Has():
                 return self._has(type_, asked, access)
 
+    def known(self, type_: str) -> None:
+        """Refuse a resource type that R4 does not have, wherever in a query it is named; raises Invalid."""
+        if type_ not in self._types:
+            raise Invalid("The query names a resource type that R4 does not have", issue="value")
+
     def parameter(self, type_: str, code: str) -> Parameter:
-        """Give a type's search parameter; raises UnknownParameter."""
+        """Give a type's search parameter; raises UnknownParameter, Invalid for a type that R4 has not."""
+        self.known(type_)
         found = self.parameters.get(type_, code)
         if found is None:
             waiting = self.parameters.waiting(type_, code)

@@ -104,7 +104,8 @@ SHAPES: list[tuple[Expression, str, int]] = [
     (Or((SUBJECT, Reference("Observation.subject", "Patient", "p8"))), "values", 1),
     (Or((SUBJECT, Token("Observation.identifier", None, "i9"))), "values", 1),
     (DateRange("Observation.effective", "eq", 5_000_000, 14_999_999), "values", 1),
-    (DateRange("Observation.effective", "ge", 1_190_000_000, 1_190_000_001), "values", 1),
+    # an interval of up to a day may reach here from the day before
+    (DateRange("Observation.effective", "ge", 1_190_000_000, 1_190_000_001), "values", 10),
     (Text("Observation.note", "note 7"), "values", 1),
     (Text("Observation.note", "Note 7", "exact"), "values", 1),
     (And((STATUS, Updated("ge", 1_700_000_005_000, 1_700_000_005_000))), "updated", 1),
@@ -263,7 +264,7 @@ async def test_every_write_command_carries_the_shard_key(
     for command in seen.commands:
         if "txnNumber" in command and command.get("autocommit") is False:
             continue  # a transaction's concern stands at its commit
-        if not {"writers", "head"} & {command.get("update"), command.get("findAndModify")}:
+        if command[next(iter(command))] not in {"writers", "head"}:
             assert command["writeConcern"] == {"w": "majority", "j": True}, command
 
 
@@ -379,7 +380,6 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("insert", {"closeConnection": True}),
     ("insert", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
     ("findAndModify", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
-    ("findAndModify", {"errorCode": 11600, "errorLabels": ["TransientTransactionError"]}),
 ]
 
 
@@ -404,8 +404,9 @@ async def test_a_write_that_cannot_be_done_leaves_nothing_and_the_next_one_works
 ) -> None:
     store, fail = failing
     monkeypatch.setattr(turn, "_PATIENCE_S", 0.5)
-    await fail(1000, "commitTransaction", errorCode=91)
-    with pytest.raises(StoreUnavailable):
+    labels = ["UnknownTransactionCommitResult"]
+    await fail(1000, "commitTransaction", errorCode=64, errorLabels=labels)
+    with pytest.raises(StoreUnavailable, match="not known"):
         await store.commit([put(key())])
     await fail(0, "ping")
     await store.commit([put(key("b"))])
@@ -444,7 +445,7 @@ async def test_a_lone_server_is_refused_with_what_to_do(tmp_path: Any) -> None:
         await MongoStore(url).open()
 
 
-@pytest.mark.parametrize("url", ["mongodb://", "mongodb://h:port/x", "mongodb://h/?w=x&w=y"])
+@pytest.mark.parametrize("url", ["mongodb://", "mongodb://h:port/x", "mongodb+srv://h:1/x"])
 async def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         await MongoStore(url).open()

@@ -211,6 +211,14 @@ LITERALS += [
     [{}] * 3,
 ]
 
+COHERENT = {
+    "POST": ["/{resourceType}"] * 3
+    + ["", "", "", "/{resourceType}/_search", "/_search", "/$export"],
+    "PUT": ["/{resourceType}/{id}"] * 4 + ["/{resourceType}?_id={id}"],
+    "PATCH": ["/{resourceType}/{id}"] * 4 + ["/{resourceType}?_id={id}"],
+    "DELETE": ["/{resourceType}/{id}", "/{resourceType}?_id={id}", "/Patient?name=Roe"],
+}
+
 PATIENT = {
     "resourceType": "Patient",
     "id": "a",
@@ -334,8 +342,10 @@ class Fuzzer:
         pick = self._random
         type_ = pick.choice(TYPES if pick.random() < 0.4 else TYPES[:8])
         id_ = pick.choice(IDS if pick.random() < 0.4 else IDS[:4])
-        if method in {"PUT", "PATCH", "DELETE"} and pick.random() < 0.7:
-            type_, id_ = pick.choice([("Patient", "a"), ("Observation", "b"), ("Binary", "a")])
+        if method in COHERENT and pick.random() < 0.8:
+            own = pick.choice(RESOURCES)
+            forms = [f.format(**own) if own.get("id") else "/Patient" for f in COHERENT[method]]
+            return "/fhir" + pick.choice(forms) + (self._query() if pick.random() < 0.2 else "")
         forms = [f"/{type_}", f"/{type_}/{id_}", f"/{type_}/{id_}", "", f"/{type_}/_search"]
         forms += [f"/{type_}/{id_}/_history", f"/{type_}/_history", "/_history", "/_search"]
         forms += [f"/{type_}/{id_}/_history/{pick.choice(WORDS[1:8])}", f"/Patient/{id_}/{type_}"]

@@ -31,6 +31,7 @@ from fhir_server.search.expression import (
 )
 from fhir_server.search.match import beneath
 from fhir_server.store.mongo import spans
+from fhir_server.store.mongo.entries import WIDTHS
 from fhir_server.store.mongo.keys import Filter, begins, entries, entry, identity
 from resources.outcome import TooCostly
 
@@ -124,9 +125,13 @@ class Conditions:
         return self._rows(name, [{"v": {"$regex": pattern}}])
 
     def _date(self, node: DateRange) -> Filter:
-        narrow = self._rows(entry("d", self._type, node.atom), spans.of_date(node, narrow=True))
-        wide = self._rows(entry("D", self._type, node.atom), spans.of_date(node, narrow=False))
-        return _any([narrow, wide])
+        widths: dict[str, int | None] = {**WIDTHS, "w": None}
+        return _any(
+            [
+                self._rows(entry(letter, self._type, node.atom), [spans.of_date(node, width)])
+                for letter, width in widths.items()
+            ]
+        )
 
     def _quantity(self, node: Quantity) -> Filter:
         words = {"s": node.system, "q": node.code}

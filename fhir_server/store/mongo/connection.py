@@ -22,6 +22,7 @@ _OLDEST_WIRE: Final = 13
 _DEFAULTS: Final[dict[str, Any]] = {
     "appName": "hounsfield",
     "connectTimeoutMS": 5_000,
+    "heartbeatFrequencyMS": 2_000,
     "serverSelectionTimeoutMS": 15_000,
     "socketTimeoutMS": 120_000,
 }

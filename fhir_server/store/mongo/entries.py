@@ -14,8 +14,8 @@ from fhir_server.store.mongo.keys import entry
 
 Entry = dict[str, Any]
 
-NARROW: Final = 366 * 86_400_000
-"""The longest interval, in milliseconds, that is found by its low end alone: a year."""
+WIDTHS: Final = {"d": 86_400_000, "y": 366 * 86_400_000}
+"""By letter, the longest interval in milliseconds: a day, a year. Its low end tells about where it lies."""
 
 
 def of_values(values: IndexValues, type: str) -> list[Entry]:
@@ -50,7 +50,8 @@ def _reference(value: ReferenceValue, type: str) -> list[Entry]:
 
 
 def _date(value: DateValue, type: str) -> Entry:
-    letter = "d" if 0 <= value.high - value.low <= NARROW else "D"
+    wide = value.high - value.low
+    letter = next((name for name, width in WIDTHS.items() if 0 <= wide <= width), "w")
     return {"a": entry(letter, type, value.atom), "v": value.low, "w": value.high}
 
 

@@ -19,6 +19,10 @@ from fhir_server.store.port import StoreUnavailable
 from resources.outcome import TooCostly
 
 _PASSING: Final = (ConnectionFailure, InvalidOperation, WaitQueueTimeoutError)
+TRANSIENT: Final = "TransientTransactionError"
+UNKNOWN: Final = "UnknownTransactionCommitResult"
+
+_LABELS: Final = (TRANSIENT, "RetryableWriteError")
 _SNAPSHOT_GONE: Final = {239, 246}
 """SnapshotTooOld and SnapshotUnavailable."""
 
@@ -44,11 +48,17 @@ def of(fault: PyMongoError) -> Exception:
 
 def passing(fault: PyMongoError) -> bool:
     """Tell whether a fault is a state of the server or the network, which a later try may not meet."""
+    if any(fault.has_error_label(label) for label in (*_LABELS, UNKNOWN)):
+        return True
     if isinstance(fault, OperationFailure):
-        return fault.code in _SNAPSHOT_GONE or fault.has_error_label("RetryableWriteError")
+        return fault.code in _SNAPSHOT_GONE
     return isinstance(fault, _PASSING)
 
 
 def unavailable(fault: PyMongoError) -> StoreUnavailable:
     """Give what the port raises for a fault; names the kind only, for messages may hold what was stored."""
+    if fault.has_error_label(UNKNOWN):
+        return StoreUnavailable(
+            "the store was lost in a commit: it is not known whether it was done"
+        )
     return StoreUnavailable(f"the store cannot be reached: {type(fault).__name__}")

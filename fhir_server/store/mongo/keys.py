@@ -17,7 +17,7 @@ Filter = dict[str, Any]
 NAMED: Final[dict[Kind, tuple[str, ...]]] = {
     "token": ("t",),
     "text": ("s",),
-    "date": ("d", "D"),
+    "date": ("d", "y", "w"),
     "number": ("n",),
     "quantity": ("q",),
     "reference": ("r", "l"),

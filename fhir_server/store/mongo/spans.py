@@ -5,14 +5,12 @@ A row's conditions must all hold of one entry, and any row will do.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from fhir_server.search import interval
 from fhir_server.search.expression import DateRange, Number, Quantity, Updated
-from fhir_server.store.mongo.entries import NARROW
 from fhir_server.store.mongo.keys import Filter
-
-_ENDS: Final = {"low": "v", "high": "w"}
 
 
 class _Span:
@@ -37,18 +35,39 @@ class _Span:
         return {word: limit for word, limit in bounds.items() if limit is not None}
 
 
-def of_date(node: DateRange, *, narrow: bool) -> list[Filter]:
-    """Give the rows for date entries; those of narrow intervals have bounds on their low end too."""
-    rows = []
+def of_date(node: DateRange, width: int | None) -> Filter:
+    """Give the condition for date entries of intervals up to a width, None for any.
+
+    Where the width is limited, a bound on the high end is one on the low end too, by which an index leads. Of
+    several rows the index has what spans them all.
+    """
+    rows: list[Filter] = []
+    spans: list[_Span] = []
     for row in interval.bounds(node.prefix, node.low, node.high):
         low, high = _Span(), _Span()
         for side, operator, limit in row:
             (low if side == "low" else high).add(operator, limit)
-            if narrow and side == "high":
-                low.add(operator, limit, NARROW)
-        ends = {_ENDS["low"]: low.filter(), _ENDS["high"]: high.filter()}
-        rows.append({name: bounds for name, bounds in ends.items() if bounds})
-    return rows
+        rows.append({n: s.filter() for n, s in (("v", low), ("w", high)) if s.filter()})
+        for side, operator, limit in row if width is not None else ():
+            if side == "high":
+                low.add(operator, limit, width or 0)
+        spans.append(low)
+    hull = _hull(spans)
+    if len(rows) > 1:
+        return {**hull, "$or": rows}
+    return {**rows[0], **hull}
+
+
+def _hull(spans: Sequence[_Span]) -> Filter:
+    """Give the bounds that span all of several."""
+    least = [span.least for span in spans if span.least is not None]
+    most = [span.most for span in spans if span.most is not None]
+    bounds: Filter = {}
+    if len(least) == len(spans):
+        bounds["$gte"] = min(least)
+    if len(most) == len(spans):
+        bounds["$lte"] = max(most)
+    return {"v": bounds} if bounds else {}
 
 
 def of_update(node: Updated) -> list[Filter]:

@@ -23,6 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from fhir_server.store.mongo.faults import TRANSIENT, UNKNOWN
 from fhir_server.store.mongo.keys import HEAD, Filter
 from fhir_server.store.mongo.view import Database, Document
 
@@ -85,7 +86,7 @@ class Turn:
                 return await self._once(most, now, attempt, begun)
             except PyMongoError as fault:
                 late = time.monotonic() - begun > _PATIENCE_S
-                if late or not fault.has_error_label("TransientTransactionError"):
+                if late or not fault.has_error_label(TRANSIENT):
                     raise
                 if isinstance(fault, OperationFailure) and fault.code == _WRITE_CONFLICT:
                     await self._wait()
@@ -125,7 +126,7 @@ class Turn:
             try:
                 await self._session.commit_transaction()
             except PyMongoError as fault:
-                unknown = fault.has_error_label("UnknownTransactionCommitResult")
+                unknown = fault.has_error_label(UNKNOWN)
                 if not unknown or time.monotonic() - begun > _PATIENCE_S:
                     raise
                 await asyncio.sleep(_PAUSE_S)
