@@ -68,3 +68,4 @@ $(VENV)/.assets: $(VENV)/.base $(wildcard scripts/fetch_*.py scripts/downloads.p
 
 servers: $(VENV)/.test
 	@bash scripts/servers.sh
+	@$(PY) scripts/mongod.py

@@ -14,6 +14,8 @@ missing=()
 while read -r program package; do
   PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("$package")
 done < <(needed)
+# the library that mongod is linked with
+PATH="$PATH:/usr/sbin" ldconfig -p | grep -q "libcurl\.so\.4" || missing+=(libcurl4)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()

@@ -1,5 +1,6 @@
 """What every test has: the corpus, sizes, a wall around loopback, a repeatable hypothesis."""
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -10,6 +11,7 @@ from typing import Any
 import hypothesis
 import mongod
 import pytest
+import stored
 
 CORPUS = "HOUNSFIELD_CORPUS"
 PROVE = os.environ.get("HOUNSFIELD_PROVE") == "1"
@@ -43,6 +45,14 @@ def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real replica set, without a database; it is started for the session if need be."""
     with mongod.replica_set_of_one(tmp_path_factory.mktemp("mongod")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mongo_database(mongo_url: str) -> Iterator[str]:
+    """The URL of one database that tests may empty (`stored.emptied`) and use one after another."""
+    url = stored.named(mongo_url)
+    yield url
+    asyncio.run(stored.drop(url))
 
 
 class LeftLoopback(AssertionError):

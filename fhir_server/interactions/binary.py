@@ -26,8 +26,10 @@ _VREAD = 4
 
 def wants_raw(request: FhirRequest) -> bool:
     """Tell whether a read or vread asks for the content itself: Accept and _format name no resource type."""
+    if not request.path.startswith(TYPE) or request.method not in {"GET", "HEAD"}:
+        return False
     place, *rest = request.path.split("/")
-    if place != TYPE or request.method not in {"GET", "HEAD"} or not rest:
+    if place != TYPE or not rest:
         return False
     if rest[0][:1] in {"_", "$", ""} or (len(rest) > 1 and len(rest) != _VREAD - 1):
         return False
@@ -62,6 +64,8 @@ def _content(body: bytes) -> tuple[bytes, str]:
 
 def brings_raw(request: FhirRequest) -> bool:
     """Tell whether a create or an update brings the content itself: its media type is no resource's."""
+    if not request.path.startswith(TYPE):
+        return False
     given = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
     place, *rest = request.path.split("/")
     if place != TYPE or given in _RESOURCES:

@@ -79,11 +79,9 @@ def _date(parameter: Parameter, value: str) -> Expression:
 def _decimal(text: str) -> tuple[Decimal, Decimal, Decimal]:
     try:
         number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise Invalid("The value is not a number", issue="value")
-    return number, *datatypes.precision(number)
+        return number, *datatypes.precision(number)
+    except (InvalidOperation, ValueError):
+        raise Invalid("The value is not a number that can be compared", issue="value") from None
 
 
 def _approximate(

@@ -1,4 +1,4 @@
-"""A door over each store: every interaction test runs on the memory reference and on SQLite."""
+"""A door over each store: every interaction test runs on the memory reference, SQLite and MongoDB."""
 
 import itertools
 import json
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import pytest
+import stored
 
 from conformance.validate import Validator
 from fhir_server import registry
@@ -20,6 +21,7 @@ from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.store.memory import MemoryStore
+from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.sqlite.store import SqliteStore
 from resources import definitions
 from resources.outcome import FhirError
@@ -74,12 +76,15 @@ def clinical(type_):
     return atom.name if atom else None
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "mongo"])
 async def door(request, tmp_path):
     ticks = itertools.count(1_700_000_000_000)
     clock = lambda: next(ticks)  # noqa: E731
     if request.param == "memory":
         store = MemoryStore(clock=clock, clinical=clinical)
+    elif request.param == "mongo":
+        url = await stored.emptied(request.getfixturevalue("mongo_database"))
+        store = MongoStore(url, clock=clock, clinical=clinical)
     else:
         store = SqliteStore(tmp_path / "store.sqlite", clock=clock, clinical=clinical)
     await store.open()

@@ -30,8 +30,8 @@ from fhir_server.store.mongo.view import Database, Document
 ACKNOWLEDGED: Final = WriteConcern(w="majority", j=True)
 
 _PATIENCE_S: Final = 120.0
-_SIGN_S: Final = 2.0
-_DEAD_MS: Final = 6_000
+_SIGN_S: Final = 1.0
+_DEAD_MS: Final = 4_000
 _LONG_MS: Final = 2_000
 _WRITE_CONFLICT: Final = 112
 _PAUSE_S: Final = 0.25
@@ -58,8 +58,9 @@ class Turn:
         self._session = self._client.start_session()
 
     async def open(self) -> None:
-        """Give the first sign of life and go on giving them."""
+        """Give the first sign of life and go on giving them; remove what dead writers left."""
         await self._give_sign()
+        await self._end_the_dead()
         self._task = asyncio.create_task(self._give_signs(), name="store-writer-sign")
 
     async def close(self) -> None:
@@ -145,11 +146,15 @@ class Turn:
     async def _end_the_dead(self) -> None:
         """End the sessions of writers without a sign of life, which ends their transactions."""
         late = {"$lt": ["$beat", {"$subtract": ["$$NOW", _DEAD_MS]}]}
-        for one in await self._writers.find({"$expr": late}).to_list():
-            await self._client.admin.command("killSessions", [one["session"]])
-            gone = {name: one[name] for name in ("_id", "tenant", "id", "beat")}
-            await self._writers.delete_one(gone)
-            _log.warning("dead_writer_ended", writer=one["id"])
+        try:
+            for one in await self._writers.find({"$expr": late}).to_list():
+                await self._client.admin.command("killSessions", [one["session"]])
+                gone = {name: one[name] for name in ("_id", "tenant", "id", "beat")}
+                await self._writers.delete_one(gone)
+                _log.warning("dead_writer_ended", writer=one["id"])
+        except PyMongoError as fault:  # the server ends what is left by itself, after a minute
+            _log.warning("dead_writer_left", fault=type(fault).__name__)
+            await asyncio.sleep(_PAUSE_S)
 
     async def _give_sign(self) -> None:
         await self._writers.update_one(

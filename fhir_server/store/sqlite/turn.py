@@ -6,6 +6,7 @@ hundreds of milliseconds. Here the kernel wakes whoever waits, and lets go of wh
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -19,12 +20,14 @@ class Turn:
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> None:
-        """Wait until no other process writes."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        """Wait until no other process writes; where files cannot be locked SQLite does the waiting."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def give(self) -> None:
         """Let others write; nothing happens where the turn was not taken."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the file, which lets others write too."""

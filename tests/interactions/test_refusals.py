@@ -1,0 +1,43 @@
+"""Requests that random ones once broke the server with: each is refused with 400 and a sentence."""
+
+import json
+
+import pytest
+from bodies import patient
+
+REFUSED = [
+    ("GET", "Patient?_has:Nonsense:subject:_id=1", None),
+    ("GET", "Patient?_has:$x:_has:Observation:patient:code:x=1", None),
+    ("GET", "Patient?_include=Nonsense:subject", None),
+    ("GET", "Patient?_revinclude=nonsense:*", None),
+    ("GET", "Observation?value-quantity=1e-400", None),
+    ("GET", "Observation?value-quantity=lt1e400", None),
+    ("PUT", "Patient?_id=a", patient({"reference": "Patient/a"})),
+    ("PUT", "Patient?_id=a", patient([[[None]]])),
+    ("PUT", "Patient?_id=a", patient("a/b")),
+    ("PUT", "Patient/a\n", patient("a\n")),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body"), REFUSED, ids=[str(n) for n in range(len(REFUSED))]
+)
+async def test_it_is_refused_with_400(door, method, url, body):
+    await door.give("PUT", "Patient/p", patient("p"))
+    refused = await door.call(method, url, body)
+    assert refused.status == 400, refused.body
+    assert json.loads(refused.body)["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize("method", [{}, [], None, 1, "get"])
+async def test_an_entry_whose_method_is_none_is_told(door, kind, method):
+    entry = {"request": {"method": method, "url": "Patient"}}
+    bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+    answered = await door.call("POST", "", bundle)
+    assert b"Bundle.entry[0].request" in answered.body
+
+
+@pytest.mark.parametrize("path", ["$_async", "$_async/x", "Patient/$_async"])
+async def test_the_place_of_jobs_is_no_operation(door, path):
+    assert (await door.call("GET", path)).status == 404
