@@ -45,8 +45,16 @@ class Validator:
         """Give what is wrong with a resource, nothing where it is right; at most 100 issues."""
         try:
             return self._checked(resource)
-        except ValueError:  # the schema library refuses decimals that keep unusual digits
+        except (ValueError, RecursionError):
+            return self._otherwise(resource)
+
+    def _otherwise(self, resource: Resource) -> tuple[Issue, ...]:
+        """Check what the schema library refuses: decimals with unusual digits, or nesting without end."""
+        try:
             return self._checked(plain(resource))
+        except (ValueError, RecursionError):
+            text = "Its elements are nested in one another deeper than is read here"
+            return (Issue("error", "too-long", text, _named(resource)),)
 
     def _checked(self, resource: Resource) -> tuple[Issue, ...]:
         found: dict[Issue, None] = {}

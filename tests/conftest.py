@@ -1,6 +1,5 @@
 """What every test has: the corpus, sizes, a wall around loopback, a repeatable hypothesis."""
 
-import asyncio
 import ipaddress
 import os
 import socket
@@ -48,11 +47,11 @@ def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mongo_database(mongo_url: str) -> Iterator[str]:
-    """The URL of one database that tests may empty (`stored.emptied`) and use one after another."""
-    url = stored.named(mongo_url)
-    yield url
-    asyncio.run(stored.drop(url))
+def mongo_database(mongo_url: str) -> Iterator[mongod.Database]:
+    """One database that tests may empty and use one after another."""
+    made = mongod.Database(stored.named(mongo_url))
+    yield made
+    made.drop()
 
 
 class LeftLoopback(AssertionError):

@@ -76,7 +76,8 @@ def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
     )
     plan = Plan(context.tenant, branches, _sort(context, types, query.sort))
     wanted = part(context, query.controls, types if place.type else ())
-    return Asked(place, query, plan, wanted, used + query.controls, warnings)
+    used += [*query.controls, *(pair for pair in request.query if pair[0] in parse.RENDERING)]
+    return Asked(place, query, plan, wanted, used, warnings)
 
 
 def _types(context: Context, place: Place, query: parse.Query) -> tuple[str, ...]:

@@ -79,14 +79,33 @@ def observation(n: int) -> Any:
     )
 
 
-@pytest.fixture
-async def busy(mongo: MongoStore, clock: Clock) -> MongoStore:
-    await mongo.commit([observation(n) for n in range(1200)])
+async def filled(url: str) -> None:
+    clock = Clock()
+    store = MongoStore(url, clinical=clinical, clock=clock)
+    await store.open()
+    await store.commit([observation(n) for n in range(1200)])
     families = [TextValue("Patient.family", f"f{n}", f"F{n}") for n in range(40)]
-    await mongo.commit([put(key(f"p{n}"), name) for n, name in enumerate(families)])
+    await store.commit([put(key(f"p{n}"), name) for n, name in enumerate(families)])
     clock.now += 5000
-    await mongo.commit([observation(n) for n in (5, 6, 7)])
-    return mongo
+    await store.commit([observation(n) for n in (5, 6, 7)])
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def busy_url(mongo_url: str) -> Iterator[str]:
+    url = named(mongo_url)
+    asyncio.run(filled(url))
+    yield url
+    asyncio.run(drop(url))
+
+
+@pytest.fixture
+async def busy(busy_url: str) -> AsyncIterator[MongoStore]:
+    """A store with 1,240 resources, for tests that write nothing."""
+    store = MongoStore(busy_url, clinical=clinical)
+    await store.open()
+    yield store
+    await store.close()
 
 
 CODE = Token("Observation.code", None, "c1")

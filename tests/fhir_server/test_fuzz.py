@@ -6,6 +6,7 @@ import json
 import time
 
 import psutil
+import pytest
 from fuzzing import Fuzzer
 from served import Served
 
@@ -80,6 +81,7 @@ def resident(pid):
     return sum(p.memory_info().rss for p in [process, *process.children(recursive=True)])
 
 
+@pytest.mark.timeout(900)
 async def test_random_requests_find_no_fault_no_hang_and_no_leak(tmp_path, size, record_property):
     seconds = size(25, 600)
     served = Served(tmp_path)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import pytest
-import stored
 
 from conformance.validate import Validator
 from fhir_server import registry
@@ -83,7 +82,7 @@ async def door(request, tmp_path):
     if request.param == "memory":
         store = MemoryStore(clock=clock, clinical=clinical)
     elif request.param == "mongo":
-        url = await stored.emptied(request.getfixturevalue("mongo_database"))
+        url = request.getfixturevalue("mongo_database").emptied()
         store = MongoStore(url, clock=clock, clinical=clinical)
     else:
         store = SqliteStore(tmp_path / "store.sqlite", clock=clock, clinical=clinical)

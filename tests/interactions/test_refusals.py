@@ -29,6 +29,16 @@ async def test_it_is_refused_with_400(door, method, url, body):
     assert json.loads(refused.body)["issue"][0]["diagnostics"]
 
 
+@pytest.mark.parametrize("depth", [100, 150, 260, 400])
+async def test_nesting_without_end_is_refused(door, depth):
+    for wrap in (lambda inner: {"extension": [inner]}, lambda inner: {"extension": inner}):
+        body = {"url": "x", "valueString": "y"}
+        for _ in range(depth):
+            body = wrap(body)
+        refused = await door.call("POST", "Patient", patient(contained=[body]))
+        assert refused.status in {400, 422}, refused.body
+
+
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 @pytest.mark.parametrize("method", [{}, [], None, 1, "get"])
 async def test_an_entry_whose_method_is_none_is_told(door, kind, method):

@@ -266,3 +266,10 @@ async def test_a_search_over_types_keeps_to_the_token(people):
 )
 async def test_types_that_do_not_fit_are_refused(people, url):
     assert (await people.call("GET", url)).status in {400, 404}
+
+
+async def test_links_keep_the_format_that_was_asked_for(people):
+    bundle = await people.give("GET", "Patient?_count=1&_format=json&_pretty=true")
+    assert all("_format=json&_pretty=true" in link["url"] for link in bundle["link"])
+    following = bundle["link"][1]["url"].partition("/fhir/")[2]
+    assert len((await people.give("GET", following))["entry"]) == 1

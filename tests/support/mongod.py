@@ -46,6 +46,27 @@ def replica_set_of_one(folder: Path) -> Iterator[str]:
         yield made.url
 
 
+class Database:
+    """One database that tests use one after another, emptied rather than made anew."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = pymongo.MongoClient[dict[str, Any]](url)
+        self._database = self._client.get_default_database()
+
+    def emptied(self) -> str:
+        """Remove what it holds, but not its indexes; gives its URL."""
+        for name in ("resources", "history", "changes", "documents"):
+            self._database[name].delete_many({})
+        self._database["head"].update_one({}, {"$set": {"position": 0, "updated": 0}})
+        return self.url
+
+    def drop(self) -> None:
+        """Remove it."""
+        self._client.drop_database(self._database)
+        self._client.close()
+
+
 @contextmanager
 def lone_server(folder: Path) -> Iterator[str]:
     """Give the URL of a mongod that is no member of a replica set."""

@@ -91,13 +91,3 @@ async def drop(url: str) -> None:
     """Remove the database that a URL names."""
     async with AsyncMongoClient[dict[str, Any]](url) as client:
         await client.drop_database(client.get_default_database())
-
-
-async def emptied(url: str) -> str:
-    """Remove what a database holds, but neither it nor its indexes; gives its URL."""
-    async with AsyncMongoClient[dict[str, Any]](url) as client:
-        database = client.get_default_database()
-        for name in ("resources", "history", "changes", "documents"):
-            await database[name].delete_many({})
-        await database["head"].update_one({}, {"$set": {"position": 0, "updated": 0}})
-    return url

@@ -72,7 +72,7 @@ class Reindex(msgspec.Struct, frozen=True):
         changed = 0
         for one in found:
             changed += await self._renew(transaction, one)
-        following = found[-1]["place"] if len(found) == self.limit else None
+        following = int(found[-1]["place"]) if len(found) == self.limit else None
         return Reindexed(len(found), changed, following)
 
     async def _renew(self, transaction: Transaction, found: Document) -> bool:

@@ -67,15 +67,14 @@ class Compiler:
         """Give the sort keys of a document that one of the queries found."""
         sort = self._plan.sort
         if not sort:
-            return type, found["clinical"]
+            return type, int(found["clinical"])
         index = self._index(type)
         if index == _BY_ID:
             return (found["id"],)
-        if index == _BY_CLINICAL:
-            return (None if found["clinical"] == UNDATED else found["clinical"],)
-        if index == _BY_UPDATE:
-            return (found["updated"],)
-        return tuple(found.get(f"k{n}") for n in range(len(sort)))
+        if index is not None:
+            at = int(found[index])
+            return (None if index == _BY_CLINICAL and at == UNDATED else at,)
+        return tuple(_plain(found.get(f"k{n}")) for n in range(len(sort)))
 
     def _filters(self) -> list[tuple[str, Filter]]:
         """Give the types in their order, each once, with their conditions."""
@@ -178,6 +177,10 @@ class Compiler:
         mine = {"$filter": {"input": "$index", "as": "e", "cond": {"$in": ["$$e.a", names]}}}
         values = {"$map": {"input": mine, "as": "e", "in": "$$e.v"}}
         return {"$max" if key.descending else "$min": values}
+
+
+def _plain(key: SortKey) -> SortKey:
+    return int(key) if isinstance(key, int) else key
 
 
 def _both(where: Filter, limits: Filter) -> Filter:

@@ -115,7 +115,11 @@ def _live(now: int) -> Filter:
 
 
 def _document(found: dict[str, Any]) -> Document:
-    return Document(found["id"], bytes(found["value"]), found["revision"], found["expires"])
+    expires = found["expires"]
+    revision = int(found["revision"])
+    return Document(
+        found["id"], bytes(found["value"]), revision, None if expires is None else int(expires)
+    )
 
 
 def _gone(expires: int | None, now: int) -> datetime | None:

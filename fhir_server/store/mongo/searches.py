@@ -73,7 +73,7 @@ class Searches:
         counted = 0
         for where in (await self._compiled(view, plan)).counted():
             stages: list[Document] = [{"$match": where}, {"$count": "n"}]
-            counted += sum(one["n"] for one in await view.aggregate("resources", stages))
+            counted += sum(int(one["n"]) for one in await view.aggregate("resources", stages))
         return counted
 
 
@@ -103,7 +103,7 @@ async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -
         for one in await _run(view, query, left):
             key = Key(one["tenant"], query.type, one["id"])
             keys = compiler.keys(query.type, one)
-            found.append(Match(of_document(one, key), keys, one["place"]))
+            found.append(Match(of_document(one, key), keys, int(one["place"])))
         if len(found) == limit:
             break
     return found

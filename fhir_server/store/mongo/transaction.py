@@ -85,7 +85,7 @@ class Transaction:
         self._pending: dict[str, Document] = {}
         self._superseded: list[Document] = []
         self._logged: list[Document] = []
-        self._updated: int = head["updated"]
+        self._updated = int(head["updated"])
         self._position = 0
         self._latest: int | None = None
 
@@ -138,7 +138,7 @@ class Transaction:
         """Give the time of the newest version, 0 in an empty store."""
         if self._latest is None:
             found = await self.view.find("changes", {}, sort=[("_id", -1)], limit=1)
-            self._latest = found[0]["updated"] if found else 0
+            self._latest = int(found[0]["updated"]) if found else 0
         return self._latest
 
     def take(self, past: Past) -> None:
@@ -191,7 +191,7 @@ class Transaction:
         for name, found in (await Reader(self.view).heads(by_name)).items():
             version = versions.of_document(found, by_name[name])
             purged = found.get("purged", 0)
-            self._heads[name] = _Head(found["place"], version, version.version_id, purged)
+            self._heads[name] = _Head(int(found["place"]), version, version.version_id, int(purged))
 
     def _gather(self, version: Version, values: IndexValues, missing: int = 0) -> None:
         """Gather a version, the change that it is, and the version that it supersedes."""

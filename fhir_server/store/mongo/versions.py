@@ -1,4 +1,7 @@
-"""Versions and changes as documents and back; a document of `resources` or `history` holds a whole body."""
+"""Versions and changes as documents and back; a document of `resources` or `history` holds a whole body.
+
+The driver gives long integers as a class of its own, which no encoder knows: what leaves here are ints.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,12 @@ def of_document(found: Document, key: Key) -> Version:
     """Give the version that a document of `resources` or of `history` holds."""
     position = found["position"] if "position" in found else found["_id"]
     return Version(
-        key, found["version"], found["updated"], found["method"], found["body"], position
+        key,
+        int(found["version"]),
+        int(found["updated"]),
+        found["method"],
+        found["body"],
+        int(position),
     )
 
 
