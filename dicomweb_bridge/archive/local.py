@@ -122,7 +122,7 @@ class LocalArchive:
 
     async def _receive(self, part: AsyncIterable[bytes], study: str | None) -> Arrived | Refused:
         """Receive one part into a file and read it; the whole part is consumed in any case."""
-        arriving = await self._read(self._files.arrive)
+        arriving = await self._arriving()
         taken = False
         try:
             pending = bytearray()
@@ -138,6 +138,15 @@ class LocalArchive:
         finally:
             if not taken:
                 arriving.discard()
+
+    async def _arriving(self) -> Arriving:
+        """Begin a file; one that is opened for a sender who has gone meanwhile is removed again."""
+        opening = asyncio.ensure_future(self._read(self._files.arrive))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_discard_opened)
+            raise
 
     def _finish(self, arriving: Arriving, rest: bytes, study: str | None) -> Arrived | Refused:
         arriving.write(rest)
@@ -344,6 +353,11 @@ class LocalArchive:
 
     async def _write(self, call: Callable[[*Args], T], *args: *Args) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
+
+
+def _discard_opened(opening: asyncio.Future[Arriving]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().discard()
 
 
 def _no_room(one: Arrived) -> Refused:

@@ -475,3 +475,18 @@ def test_files_are_read_by_a_third_party_as_they_lie(tmp_path):
 
 async def test_parts_of_no_request_are_no_outcomes(archive):
     assert [one async for one in archive.store("default", parts())] == []
+
+
+async def test_a_sender_who_goes_before_the_first_byte_leaves_no_file_behind(archive, tmp_path):
+    for _ in range(20):
+        storing = asyncio.create_task(store(archive, ct()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        storing.cancel()
+        await asyncio.gather(storing, return_exceptions=True)
+    await archive.find("default", Query("instance"))
+    for _ in range(100):
+        if not list((tmp_path / "archive" / ".incoming").iterdir()):
+            break
+        await asyncio.sleep(0.02)
+    assert list((tmp_path / "archive" / ".incoming").iterdir()) == []
