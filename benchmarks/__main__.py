@@ -125,9 +125,11 @@ def _new_study(seed: int, number: int, patient: int) -> bytes:
     return json.dumps(made).encode()
 
 
-def measure(patients: int, count: int, folder: Path, workers: int = 1) -> Iterator[dict[str, Any]]:
+def measure(
+    patients: int, count: int, folder: Path, **server_options: Any
+) -> Iterator[dict[str, Any]]:
     """Load a store of `patients` x 60 resources and give a row for each workload and client count."""
-    with Server(folder / str(patients), workers=workers) as server:
+    with Server(folder / str(patients), **server_options) as server:
         bundles = [http("POST", "", transaction(group)) for group in data.patients(patients)]
         loaded = run(server.port, 2, bundles, [200])
         if loaded.wrong:
@@ -202,6 +204,14 @@ def growth(rows: list[dict[str, Any]]) -> Iterator[str]:
             yield f"  {name:<38}{clients:>4} clients  x{larger / max(spent, 1):.2f}"
 
 
+def sized(store: str | None, patients: int) -> str | None:
+    """Give the URL of a store of its own for a size."""
+    if store is None:
+        return None
+    place, mark, options = store.partition("?")
+    return f"{place}-{patients}{mark}{options}"
+
+
 def main() -> None:
     """Measure, print the table and write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
@@ -210,12 +220,21 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=list(SIZES), help="patients, 60 resources each"
     )
     parser.add_argument("--workers", type=int, default=1, help="processes that answer HTTP")
+    parser.add_argument(
+        "--store", help="URL of a store, to which the size is added: mongodb://H/NAME"
+    )
+    parser.add_argument("--store-pid", type=int, help="the store's process: its CPU counts too")
     parser.add_argument("--out", type=Path, default=Path(".data/bench.json"))
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for patients in given.sizes:
-            for one in measure(patients, given.requests, Path(folder), given.workers):
+            options = {
+                "workers": given.workers,
+                "store": sized(given.store, patients),
+                "database": given.store_pid,
+            }
+            for one in measure(patients, given.requests, Path(folder), **options):
                 rows.append(one)
                 print(json.dumps(one), file=sys.stderr, flush=True)
     machine = {
@@ -223,6 +242,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "system": platform.system(),
         "workers": given.workers,
+        "store": (given.store or "sqlite").partition(":")[0],
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))

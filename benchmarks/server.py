@@ -12,7 +12,11 @@ import psutil
 
 
 class Server:
-    """`hounsfield serve` as a child process, open and without MLLP unless asked for."""
+    """`hounsfield serve` as a child process, open and without MLLP unless asked for.
+
+    `store` is the URL of another store than the embedded one, and `database` the process that keeps it, whose
+    CPU time and memory count too.
+    """
 
     def __init__(
         self,
@@ -21,11 +25,15 @@ class Server:
         auth: Literal["smart", "open"] = "open",
         mllp: bool = False,
         workers: int = 1,
+        store: str | None = None,
+        database: int | None = None,
     ) -> None:
         self.data = data
         self.mllp_port = 0
         self._options = ["--auth", auth, "--mllp-port", "0" if mllp else "off"]
         self._options += ["--workers", str(workers)]
+        self._options += ["--store", store] if store else []
+        self._database = [psutil.Process(database)] if database else []
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
@@ -63,4 +71,4 @@ class Server:
         return float(sum(one.memory_info().rss for one in self._processes())) / 1e6
 
     def _processes(self) -> list[psutil.Process]:
-        return [self._measured, *self._measured.children(recursive=True)]
+        return [self._measured, *self._measured.children(recursive=True), *self._database]

@@ -114,6 +114,7 @@ class _Workers:
         ]
         self.workers = [Worker(n, order, place) for n, order in enumerate(orders, 1)]
         self._children = [Child(worker.name, worker.run) for worker in self.workers]
+        self.told = asyncio.Event()
 
     async def start(self) -> int | None:
         """Start all, the first one first; gives the exit status of one that could not begin."""
@@ -138,6 +139,7 @@ class _Workers:
                 if worker.listening.is_set() and known.get(worker.pid) != states:
                     worker.tell(states)
                     known[worker.pid] = states
+            self.told.set()
             await asyncio.sleep(_LOOK_S)
 
     async def states(self) -> dict[str, str]:
@@ -175,8 +177,9 @@ async def _served(settings: Settings, place: Place, signalled: asyncio.Event) ->
             return 0
         if (failed := tasks[1].result()) is not None:
             return int(failed)
-        listening.ready(public_url)
         tasks.append(asyncio.create_task(workers.watch()))
+        await workers.told.wait()
+        listening.ready(public_url)
         await signalled.wait()
         return 0
     finally:

@@ -18,6 +18,8 @@ from fhir_server.serving import Place
 from fhir_server.settings import SettingsError
 
 _LOOK_S = 0.5
+UNTOLD = {"processes": "not told of the others yet"}
+"""What readiness says between the start of a process and the first word of how the others are."""
 
 
 async def work(listening: socket.socket, channel: socket.socket) -> int:
@@ -31,6 +33,7 @@ async def work(listening: socket.socket, channel: socket.socket) -> int:
     tasks: list[asyncio.Task[None]] = []
 
     async def answers(house: Installation) -> None:
+        house.elsewhere = UNTOLD
         say(writer, Word(await house.own_health()))
         tasks.append(asyncio.create_task(_report(house, writer)))
         await _follow(house, reader)

@@ -33,6 +33,7 @@ def run_pytest(folder: Path, corpus: str | None) -> subprocess.CompletedProcess[
     (folder / "conftest.py").write_text(CONFTEST.read_text())
     (folder / "test_it.py").write_text(USES_CORPUS)
     environment = {k: v for k, v in os.environ.items() if k != "HOUNSFIELD_CORPUS"}
+    environment["PYTHONPATH"] = str(CONFTEST.with_name("support"))
     if corpus is not None:
         environment["HOUNSFIELD_CORPUS"] = corpus
     command = [
