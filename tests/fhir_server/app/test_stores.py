@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server import app
+from fhir_server.app import stores
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.settings import SettingsError, load
 from fhir_server.store.mongo.store import MongoStore
@@ -17,7 +17,7 @@ PARAMETERS = SearchParameters(definitions.load())
 
 def chosen(tmp_path: Path, store: str | None):
     settings, _ = load({"data": str(tmp_path / "data"), "store": store}, {})
-    return app._store(settings, PARAMETERS)
+    return stores.chosen(settings, PARAMETERS)
 
 
 @pytest.mark.parametrize("url", ["mongodb://h/x?replicaSet=r", "mongodb://h"])

@@ -1,0 +1,106 @@
+"""An installation is built, opened in order, and closed in the reverse order."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from ai_observations import registry as models
+from ai_observations.inference import InstalledModels
+from ai_observations.process import InferenceProcess
+from dicomweb_bridge.archive.local import LocalArchive
+from fhir_server.access import Access
+from fhir_server.app import edges, interactions, stores
+from fhir_server.app.interactions import Meaning
+from fhir_server.app.stores import Adapter
+from fhir_server.app.work import Contexts, work
+from fhir_server.context import Context
+from fhir_server.installation import Installation
+from fhir_server.jobs.uploaded import Uploaded
+from fhir_server.joints import VisibleStudies
+from fhir_server.search.parameters import SearchParameters
+from fhir_server.settings import Settings, SettingsError
+from fhir_server.statements import declared_statements
+from fhir_server.supervision import Child
+from fhir_server.tenant_services import TenantServices
+from resources import definitions as r4
+from smart_auth.open import OpenAuthorizer
+
+
+@asynccontextmanager
+async def installation(
+    settings: Settings, public_url: str, *, serving: bool = False, leading: bool = True
+) -> AsyncIterator[Installation]:
+    """Build and open everything for the settings; closes it at the end, children first.
+
+    `serving` also builds the children that only a server has; one process a data folder serves. Of
+    several processes that answer together only the `leading` one has them.
+    """
+    if settings.archive != "local":
+        raise SettingsError("archive: this version keeps images in its own archive only (local)")
+    settings.data.mkdir(parents=True, exist_ok=True)
+    definitions = r4.load()
+    parameters = SearchParameters(definitions)
+    meaning = Meaning(definitions, parameters, declared_statements(settings, definitions))
+    async with AsyncExitStack() as stack:
+        store = stores.chosen(settings, parameters)
+        await store.open()
+        stack.push_async_callback(store.close)
+        archive = LocalArchive(settings.data / "archive", writable=serving)
+        if serving:
+            await archive.open()
+            stack.push_async_callback(archive.close)
+        house = await _house(settings, public_url.rstrip("/"), meaning, store, archive)
+        stack.push_async_callback(house.process.close)
+        await house.uploaded.look()
+        watch = Child("uploaded", house.uploaded.watch)
+        watch.start()
+        stack.push_async_callback(watch.stop)
+        if serving and leading:
+            house.children.extend(edges.children(house, store))
+        for child in house.children:
+            stack.push_async_callback(child.stop)
+        yield house
+
+
+async def _house(
+    settings: Settings, public_url: str, meaning: Meaning, store: Adapter, archive: LocalArchive
+) -> Installation:
+    """Put the parts together; features meet here, through the Protocols that their users own."""
+    cache = models.default_cache()
+    installed, process = InstalledModels(cache), InferenceProcess(cache)
+
+    def ours(tenant: str) -> Context:
+        return house.ours(tenant)
+
+    def context_for(tenant: str, access: Access) -> Context:
+        return house.context(tenant, access)
+
+    uploaded = Uploaded(store, meaning.definitions, meaning.parameters)
+    made = work(settings, store, Contexts(ours, context_for), uploaded, (archive, process))
+    kept = stores.kept(settings, store)
+    services = await interactions.services(settings, meaning, store, kept, (made, installed))
+    smart = edges.smart(settings, store, public_url, context_for)
+    house = Installation(
+        settings=settings,
+        public_url=public_url,
+        services=services,
+        tenants=TenantServices(services, uploaded, meaning.statements),
+        statements=meaning.statements,
+        uploaded=uploaded,
+        reindexing=made.reindexing,
+        index=made.index,
+        care=store,
+        kept=kept,
+        smart=smart,
+        authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
+        archive=archive,
+        ingest=edges.ingest(settings, archive, public_url, ours),
+        visible=VisibleStudies(context_for),
+        models=installed,
+        process=process,
+        exporting=made.exporting,
+        deferred=made.deferred,
+        runner=made.runner,
+        listener=edges.listener(settings, store, ours),
+        copied=stores.copied(store),
+    )
+    return house
