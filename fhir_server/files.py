@@ -8,7 +8,7 @@ from typing import IO
 from msgspec import Struct
 
 from fhir_server.hl7v2 import message as v2
-from resources.model import Resource, parse
+from resources.model import Resource, received
 from resources.outcome import Invalid
 
 _ENDINGS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
@@ -85,6 +85,6 @@ def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[Found]:
 
 def _one(path: Path, place: int, raw: bytes) -> Found:
     try:
-        return Found(str(path), place, parse(raw.removeprefix(b"\xef\xbb\xbf")))
+        return Found(str(path), place, received(raw.removeprefix(b"\xef\xbb\xbf")))
     except Invalid as fault:
         return Found(str(path), place, None, str(fault))

@@ -9,7 +9,7 @@ from fhir_server.context import Context, Route
 from fhir_server.interactions import answer
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Key
-from resources.model import Resource, parse, serialise
+from resources.model import Resource, received, serialise
 from resources.outcome import Invalid, NotSupported
 
 _RENDERING = frozenset({"_format", "_pretty"})
@@ -140,7 +140,7 @@ def _given(request: FhirRequest) -> Mapping[str, list[Any]]:
             found.setdefault(name, []).append(value)
     if not request.body:
         return found
-    body = parse(request.body)
+    body = received(request.body)
     if body["resourceType"] != "Parameters":
         raise Invalid("An operation takes a Parameters resource")
     elements = body.get("parameter", [])

@@ -1,5 +1,6 @@
 """A resource as a JSON object: lossless parse and serialise (FHIR R4 json.html)."""
 
+import json
 from decimal import Decimal
 from typing import Any, Self
 
@@ -38,6 +39,7 @@ def _digits(value: object) -> msgspec.Raw:
 
 
 _decoder = msgspec.json.Decoder(float_hook=_decimal)
+_COLON = b'":'
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_digits)
 
 
@@ -55,6 +57,30 @@ def parse(data: bytes) -> Resource:
             issue="structure",
         )
     return value
+
+
+def received(data: bytes) -> Resource:
+    """Parse a resource that somebody sent: as parse, and no object may name a property twice.
+
+    Raises Invalid. FHIR R4 json.html: names are unique; of two values one would be dropped in silence.
+    """
+    value = parse(data)
+    try:
+        if data.count(_COLON) != serialise(value).count(_COLON):
+            _twice(data)
+    except RecursionError:
+        raise outcome.Invalid("The body is nested too deeply", issue="structure") from None
+    return value
+
+
+def _twice(data: bytes) -> None:
+    """Look at every object for a name that comes twice; needed only where the count of colons differs."""
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        if len(pairs) != len({name for name, _ in pairs}):
+            raise outcome.Invalid("An object names one property twice", issue="structure")
+
+    json.loads(data, object_pairs_hook=once, parse_float=str, parse_int=str)
 
 
 def parse_json(data: bytes) -> Any:

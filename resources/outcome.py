@@ -74,10 +74,14 @@ class NotFound(FhirError):
 
 
 class MethodNotAllowed(FhirError):
-    """The place exists and this method does not apply to it: 405."""
+    """The place exists and this method does not apply to it: 405; `allow` are those that do (RFC 9110 15.5.6)."""
 
     status = 405
     issue = "not-supported"
+
+    def __init__(self, diagnostics: str, *, allow: str) -> None:
+        super().__init__(diagnostics)
+        self.allow = allow
 
 
 class NotAcceptable(FhirError):

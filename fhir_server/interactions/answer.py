@@ -8,7 +8,7 @@ from fhir_server.context import Context
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Key, Version
 from resources.model import Resource, parse, serialise
-from resources.outcome import FhirError, Issue, NotSupported, operation_outcome
+from resources.outcome import FhirError, Issue, MethodNotAllowed, NotSupported, operation_outcome
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 _HANDLINGS = frozenset({"strict", "lenient"})
@@ -99,7 +99,8 @@ def _outcome(context: Context, version: Version) -> Resource:
 
 def failed(error: FhirError) -> FhirResponse:
     """Answer an error with its OperationOutcome."""
-    return FhirResponse(error.status, serialise(operation_outcome(error.issues)))
+    headers = {"Allow": error.allow} if isinstance(error, MethodNotAllowed) else {}
+    return FhirResponse(error.status, serialise(operation_outcome(error.issues)), headers)
 
 
 def key(context: Context, type_: str, id_: str) -> Key:

@@ -13,7 +13,7 @@ from resources.outcome import FhirError, Invalid, TooCostly
 
 async def batch(context: Context, request: FhirRequest, dispatch: Handler) -> FhirResponse:
     """Run a Bundle posted to the base: a batch entry by entry, a transaction all or nothing."""
-    resource = model.parse(request.body)
+    resource = model.received(request.body)
     if resource["resourceType"] != "Bundle":
         raise Invalid("The base takes a Bundle of type batch or transaction")
     entries = _entries(context, resource)

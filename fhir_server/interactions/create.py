@@ -16,7 +16,7 @@ async def create(context: Context, request: FhirRequest, type_: str) -> FhirResp
     """
     context.require(type_, "c")
     answer.only(context, request)
-    resource = model.parse(request.body)
+    resource = model.received(request.body)
     of_type(context, resource, type_)
     condition = request.headers.get("if-none-exist")
     if condition is not None:

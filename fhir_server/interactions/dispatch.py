@@ -19,6 +19,7 @@ from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
 
 _INSTANCE_HISTORY = 3
 _ASYNC = "_async"
+_READS = "GET, HEAD"
 
 
 async def dispatch(  # noqa: PLR0911 - one return a method
@@ -44,7 +45,24 @@ async def dispatch(  # noqa: PLR0911 - one return a method
         case "DELETE":
             return await _delete(context, request, parts)
         case _:
-            raise MethodNotAllowed("This method is not offered here")
+            raise MethodNotAllowed("This method is not offered here", allow=_allowed(parts))
+
+
+def _allowed(parts: list[str]) -> str:
+    """Give the methods that a place takes, as the header Allow names them."""
+    match parts:
+        case ["metadata"]:
+            return _READS
+        case []:
+            return f"{_READS}, POST"
+        case [*_, "_search"]:
+            return "POST"
+        case [_]:
+            return f"{_READS}, POST, PUT, PATCH, DELETE"
+        case [_, id_] if id_ != "_history":
+            return f"{_READS}, PUT, PATCH, DELETE"
+        case _:
+            return _READS
 
 
 def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Handler | None:
@@ -90,7 +108,7 @@ async def _get(  # noqa: PLR0911 - one return a URL form
 
 async def _read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     if id_ == "_search":
-        raise MethodNotAllowed("_search takes POST")
+        raise MethodNotAllowed("_search takes POST", allow="POST")
     return await read.read(context, request, type_, id_)
 
 
@@ -105,7 +123,7 @@ async def _post(context: Context, request: FhirRequest, parts: list[str]) -> Fhi
         case [type_, "_search"]:
             return await search.search(context, request, Place(type_))
         case _:
-            raise MethodNotAllowed("POST is not offered here")
+            raise MethodNotAllowed("POST is not offered here", allow=_allowed(parts))
 
 
 async def _put(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
@@ -117,7 +135,7 @@ async def _put(context: Context, request: FhirRequest, parts: list[str]) -> Fhir
         case [type_, id_]:
             return await update.update(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("PUT is not offered here")
+            raise MethodNotAllowed("PUT is not offered here", allow=_allowed(parts))
 
 
 async def _patch(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
@@ -129,7 +147,7 @@ async def _patch(context: Context, request: FhirRequest, parts: list[str]) -> Fh
         case [type_, id_]:
             return await patch.patch(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("PATCH is not offered here")
+            raise MethodNotAllowed("PATCH is not offered here", allow=_allowed(parts))
 
 
 async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
@@ -141,13 +159,14 @@ async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> F
         case [type_, id_]:
             return await delete.delete(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("DELETE is not offered here")
+            raise MethodNotAllowed("DELETE is not offered here", allow=_allowed(parts))
 
 
 async def _operation(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
     route = _route(context, parts)
     if request.method not in {"GET", "POST"} or (request.method == "GET" and route.affects_state):
-        raise MethodNotAllowed(f"${route.code} takes POST")
+        allow = "POST" if route.affects_state else "GET, POST"
+        raise MethodNotAllowed(f"${route.code} takes {allow}", allow=allow)
     return await route.answer(context, request)
 
 

@@ -90,7 +90,7 @@ def read(context: Context, request: FhirRequest) -> Apply:
         raise UnsupportedMediaType(
             f"A patch is a JSON Patch ({JSON_PATCH}) or a FHIRPath Patch, which is a Parameters resource"
         )
-    parameters = model.parse(request.body)
+    parameters = model.received(request.body)
     if parameters["resourceType"] != "Parameters":
         raise Invalid("A FHIRPath Patch is a Parameters resource", expression="resourceType")
     steps = fhirpath_patch.parse(parameters)

@@ -77,7 +77,7 @@ def expected(request: FhirRequest) -> int | None:
 
 
 def _resource(context: Context, request: FhirRequest, type_: str) -> Resource:
-    resource = model.parse(request.body)
+    resource = model.received(request.body)
     of_type(context, resource, type_)
     return resource
 

@@ -57,7 +57,8 @@ class Status:
         if request.method == "DELETE" and not file:
             return await self._delete(context, job)
         if request.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed("A job's status takes GET and DELETE")
+            allow = "GET, HEAD" if file else "GET, HEAD, DELETE"
+            raise MethodNotAllowed(f"A job's place takes {allow}", allow=allow)
         return await (
             self._file(context, job, "/".join(file)) if file else self._poll(context, job)
         )

@@ -51,3 +51,21 @@ async def test_an_entry_whose_method_is_none_is_told(door, kind, method):
 @pytest.mark.parametrize("path", ["$_async", "$_async/x", "Patient/$_async"])
 async def test_the_place_of_jobs_is_no_operation(door, path):
     assert (await door.call("GET", path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "metadata/x/y", "GET, HEAD"),
+        ("PROPFIND", "metadata", "GET, HEAD"),
+        ("PUT", "", "GET, HEAD, POST"),
+        ("GET", "Patient/_search", "POST"),
+        ("PROPFIND", "Patient", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        ("POST", "Patient/p", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("PATCH", "Patient/p/_history/1", "GET, HEAD"),
+        ("DELETE", "Patient/p/_history", "GET, HEAD"),
+    ],
+)
+async def test_a_method_that_does_not_apply_is_405_and_told_which_do(door, method, path, allow):
+    refused = await door.call(method, path)
+    assert (refused.status, refused.headers.get("Allow")) == (405, allow), refused.body

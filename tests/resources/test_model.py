@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance.validate import Validator
 from resources import definitions
-from resources.model import parse, plain, serialise
+from resources.model import parse, plain, received, serialise
 from resources.outcome import Invalid
 
 DIGITS = ["0.00000001", "1e2", "1E-8", "72.50", "-0.0", "1.5e+3", "100000000000000000000.10", "0.0"]
@@ -47,3 +47,30 @@ def test_what_is_no_resource_is_refused_without_an_echo(raw):
     with pytest.raises(Invalid) as refused:
         parse(raw)
     assert json.dumps(str(refused.value))
+
+
+TWICE = [
+    b'{"resourceType":"Patient","active":true,"active":false}',
+    b'{"resourceType":"Patient","name":[{"family":"a","family":"a"}]}',
+    b'{"resourceType" : "Patient", "active" :true, "active": true}',
+    b'{"resourceType":"Patient","\\u0061ctive":true,"active":false}',
+    b'{"resourceType":"Patient","language":"\\":","active":true,"active":false}',
+]
+
+
+@pytest.mark.parametrize("raw", TWICE)
+def test_a_name_that_comes_twice_is_refused(raw):
+    with pytest.raises(Invalid, match="twice"):
+        received(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"resourceType":"Patient","language":":","id":"\\":"}',
+        b'{ "resourceType" : "Patient",\n "contact" : [ {"name" : {"family":":x"}}, {"name":{}} ] }',
+        b'{"resourceType":"Patient","language":"\\u0022:"}',
+    ],
+)
+def test_colons_in_values_are_no_names(raw):
+    assert received(raw) == parse(raw)
