@@ -74,7 +74,7 @@ class NotFound(FhirError):
 
 
 class MethodNotAllowed(FhirError):
-    """The place exists and this method does not apply to it: 405; `allow` are those that do (RFC 9110 15.5.6)."""
+    """The place exists and this method does not apply to it: 405; `allow` names those that do."""
 
     status = 405
     issue = "not-supported"
