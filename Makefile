@@ -24,7 +24,7 @@ demo: install ## play the demo day against a throw-away server
 test: $(VENV)/.assets servers ## every check that CI runs, the real servers included
 	@$(MAKE) --no-print-directory check
 	@$(PY) scripts/longest.py
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.test ## format, lint, types, import contracts: fast
 	$(VENV)/bin/ruff format --check .
@@ -37,6 +37,8 @@ prove: $(VENV)/.assets servers ## the same suites at full size; writes docs/proo
 
 bench: $(VENV)/.test ## measure; prints a table and writes JSON
 	$(PY) -m benchmarks
+	$(PY) -m benchmarks.smart
+	$(PY) -m benchmarks.audit
 
 lock: $(VENV)/.test ## pin what pyproject.toml asks for in constraints.txt; UPGRADE=1 takes the newest
 	$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
@@ -69,3 +71,4 @@ $(VENV)/.assets: $(VENV)/.base $(wildcard scripts/fetch_*.py scripts/downloads.p
 servers: $(VENV)/.test
 	@bash scripts/servers.sh
 	@$(PY) scripts/mongod.py
+	@$(PY) scripts/npm_packages.py

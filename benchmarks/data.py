@@ -6,6 +6,7 @@ from typing import Any
 
 Resource = dict[str, Any]
 PER_PATIENT = 60
+_INSTANCES = 120
 _FAMILIES = (
     "Alder",
     "Birch",
@@ -29,6 +30,18 @@ def patients(count: int, seed: int = 1) -> Iterator[list[Resource]]:
     chance = random.Random(seed)
     for number in range(count):
         yield list(_patient(number, chance))
+
+
+def imaging_patients(count: int, seed: int = 1, first: int = 0) -> Iterator[list[Resource]]:
+    """Give each patient with PER_PATIENT resources, two studies of 120 instances among them."""
+    chance = random.Random(seed)
+    for number in range(first, first + count):
+        patient, order_, _, *observed = _patient(number, chance)
+        id_ = f"p{number}"
+        studies = [
+            study(f"{id_}-s{n}", id_, f"{id_}-r", 2 * number + n, _INSTANCES) for n in range(2)
+        ]
+        yield [patient, order_, *studies, *observed[1:]]
 
 
 def _patient(number: int, chance: random.Random) -> Iterator[Resource]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -17,6 +18,9 @@ class Server:
     `store` is the URL of another store than the embedded one, and `database` the process that keeps it, whose
     CPU time and memory count too.
     """
+
+    under: Sequence[str] = ()
+    """A command that the server is run under, set before it is entered."""
 
     def __init__(
         self,
@@ -37,7 +41,16 @@ class Server:
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
-        command = [sys.executable, "-m", "fhir_server", "serve", "--port", "0", *self._options]
+        command = [
+            *self.under,
+            sys.executable,
+            "-m",
+            "fhir_server",
+            "serve",
+            "--port",
+            "0",
+            *self._options,
+        ]
         command += ["--dimse-port", "off", "--data", str(self.data)]
         log = (self.data.parent / "server.log").open("ab")
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -58,13 +71,19 @@ class Server:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.terminate()
+        served = self._measured.children()[0] if self.under else self._measured
+        served.terminate()
         self._process.wait(30)
 
     def cpu_seconds(self) -> float:
         """Give the CPU time that the server's processes have used, in seconds."""
         times = [one.cpu_times() for one in self._processes()]
         return float(sum(spent.user + spent.system for spent in times))
+
+    def waited_seconds(self) -> float:
+        """Give how long the server's event loop was ready to run and had no processor (Linux; else 0)."""
+        told = Path(f"/proc/{self._measured.pid}/schedstat")
+        return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
 
     def resident_mb(self) -> float:
         """Give the resident memory of the server's processes in MB."""

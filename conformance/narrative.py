@@ -16,6 +16,17 @@ _ALLOWED = """
 """
 _NAMES = frozenset(_ALLOWED.split())
 _ELEMENTS = frozenset(f"{{{_NAMESPACE}}}{name}" for name in _NAMES)
+# HTML 4.0, chapters 7 to 11 and 15, with the attributes of a, img, map and area (narrative.html)
+_ALLOWED_ATTRIBUTES = """
+    abbr accesskey align alt axis background bgcolor border cellpadding cellspacing char charoff charset
+    cite class clear cols color colspan compact coords datetime dir face frame headers height href
+    hreflang id idref ismap lang link longdesc name nohref noshade nowrap rel rev rows rowspan rules scope
+    shape size span src start style summary tabindex text title translate type usemap valign value
+    width xmlns
+"""
+_ATTRIBUTES = frozenset(_ALLOWED_ATTRIBUTES.split())
+_XML = "{http://www.w3.org/XML/1998/namespace}"
+_OF_XML = frozenset((f"{_XML}lang", f"{_XML}space", f"{_XML}base", f"{_XML}id"))
 _LINKS = frozenset(("cite", "href", "longdesc"))
 _IMAGES = frozenset(("background", "src"))
 _ADDRESSES = (*_LINKS, *_IMAGES)
@@ -23,6 +34,7 @@ _ACTIVE_STYLE = re.compile(
     r"expression\s*\(|@import|-moz-binding|behavior\s*:|script\s*:", re.IGNORECASE
 )
 _TAGS = re.compile(r"<([^\s/>]+)")
+_ATTRIBUTE = re.compile(r"\s([^\s=<>\"']{1,60})\s{0,9}=")
 _CONTENT = re.compile(r">\s*[^\s<]|<img")
 _EVENT = re.compile(r"on[a-z]{1,30}\s*=")
 _UNSURE = ("&#", "<!", "<?", "expression", "import", "binding", "behavior", "script:", "data:")
@@ -64,6 +76,7 @@ def _is_plain(div: str) -> bool:
         and _has_safe_addresses(text)
         and _CONTENT.search(div) is not None
         and _NAMES.issuperset(_TAGS.findall(div))
+        and _ATTRIBUTES.issuperset(_ATTRIBUTE.findall(div))
     )
 
 
@@ -87,6 +100,9 @@ def _content_faults(root: Any) -> Iterator[tuple[str, str]]:
             return
         if any(_is_active(name, value) for name, value in element.attrib.items()):
             yield "invariant", "Event attributes and active addresses may not stand here (txt-1)"
+            return
+        if not all(name in _ATTRIBUTES or name in _OF_XML for name in element.attrib):
+            yield "invariant", "Only the attributes of basic HTML formatting may stand here (txt-1)"
             return
         has_image = has_image or element.tag == f"{{{_NAMESPACE}}}img"
     if not has_image and not any(text.strip() for text in root.itertext()):

@@ -19,6 +19,12 @@ _DAY = f"(?:{_YEAR}-{_DAY_OF_YEAR}|{_LEAP_YEAR}-02-29)"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 _ZONE = "(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _TEXT = r"[^\x00-\x08\x0B\x0C\x0E-\x1F]+"
+# what begins with urn:uuid: is one; the other branches spell out "does not begin with urn:uuid:"
+_URI = (
+    r"(?:urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|(?:[^u\s]|u[^r\s]|ur[^n\s]|urn[^:\s]|urn:[^u\s]|urn:u[^u\s]|urn:uu[^i\s]|urn:uui[^d\s]"
+    r"|urn:uuid[^:\s])\S*|u|ur|urn|urn:|urn:u|urn:uu|urn:uui|urn:uuid)"
+)
 
 _STRICTER = {
     "string": _TEXT,
@@ -30,9 +36,9 @@ _STRICTER = {
         r"(?:[ \t\r\n]*[0-9A-Za-z+/]{4})*"
         r"(?:[ \t\r\n]*(?:[0-9A-Za-z+/]{4}|[0-9A-Za-z+/]{3}=|[0-9A-Za-z+/]{2}==))[ \t\r\n]*"
     ),
-    "uri": r"\S+",
-    "url": r"\S+",
-    "canonical": r"\S+",
+    "uri": _URI,
+    "url": _URI,
+    "canonical": _URI,
 }
 
 EXPECTED = {
@@ -84,8 +90,6 @@ def _text(definitions: Definitions, name: str) -> dict[str, Any]:
     rules = definitions.primitive(name)
     pattern = _STRICTER.get(name) or (rules.regex if rules else None)
     found: dict[str, Any] = {"pattern": f"^(?:{pattern})$"} if pattern else {"minLength": 1}
-    if pattern == r"\S+":
-        found["pattern"] = r"^\S+$"
     if rules and rules.max_length:
         found["maxLength"] = rules.max_length
     return found

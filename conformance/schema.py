@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-04/schema#"
 ALIGNED = "aligned"
+FILLED = "filled"
 EXCLUSIVE = "exclusive"
 TYPED = "typed"
 _MANY = 16
@@ -104,7 +105,7 @@ class _Builder:
             if element.min and not element.choice and f"_{element.name}" not in properties:
                 required.append(element.name)
         for element in children.values():
-            rules.extend(_presence(element, self.definitions, properties, len(required)))
+            rules.extend(_presence(path, element, self.definitions, properties, len(required)))
         if self.definitions.kind(path) == "resource":
             properties["resourceType"] = {"enum": [path]}
             required.append("resourceType")
@@ -203,12 +204,13 @@ def _present(name: str, properties: Schema) -> Schema:
 
 
 def _presence(
-    element: Element, definitions: Definitions, properties: Schema, required: int
+    path: str, element: Element, definitions: Definitions, properties: Schema, required: int
 ) -> Iterator[Schema]:
     """Give the rules on which of an element's property names are there, together or at all."""
     name = element.name
     if element.choice:
-        yield _choice(element, tuple(definitions.json_names(element)), properties, required)
+        names = tuple(definitions.json_names(element))
+        yield _choice(path, element, names, properties, required)
     elif f"_{name}" in properties:
         if element.min:
             yield _present(name, properties)
@@ -217,12 +219,22 @@ def _presence(
             yield {"anyOf": [{"required": [f"_{name}"]}, filled]}
 
 
-def _choice(element: Element, names: tuple[str, ...], properties: Schema, required: int) -> Schema:
+def _value_or_nested(names: tuple[str, ...]) -> Schema:
+    """An extension has a value or extensions (ext-1); most have a url and one of the two only."""
+    pair = {"minProperties": 2, "maxProperties": 2}
+    return {"anyOf": [{**pair, "not": {"required": ["id"]}}, {FILLED: names}]}
+
+
+def _choice(
+    path: str, element: Element, names: tuple[str, ...], properties: Schema, required: int
+) -> Schema:
     """At most one type of a choice is there; an object with few properties has no room for two."""
     present = [_present(name, properties) for name in names]
     if element.min:
         return {"oneOf": present}
     few = {"maxProperties": required + 1}
+    if path == "Extension":
+        return _value_or_nested(names)
     if len(names) > _MANY:
         return {"anyOf": [few, {EXCLUSIVE: names}]}
     return {"anyOf": [few, {"oneOf": [{"not": {"anyOf": present}}, *present]}]}
@@ -240,10 +252,11 @@ def _dependencies(path: str, properties: Schema) -> Schema:
 
 
 def type_schema(definitions: Definitions, type_name: str, references: References) -> Schema:
-    """Give the JSON Schema of a resource type or datatype, with three keywords of our own.
+    """Give the JSON Schema of a resource type or datatype, with four keywords of our own.
 
     `aligned` NAME: NAME and _NAME hold a value or extensions at each position; `exclusive` NAMES: at
-    most one of them is there; `typed` TYPE: the value is of this type, which has its own schema.
+    most one of them is there; `filled` NAMES: one of them is there, or else extension; `typed` TYPE: the
+    value is of this type, which has its own schema.
     """
     builder = _Builder(definitions, references)
     top = builder.type(type_name)

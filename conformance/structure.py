@@ -43,11 +43,24 @@ class _Exclusive:
     """Keyword: at most one type of a choice is there."""
 
     def __init__(self, _schema: Any, value: list[str], _path: list[str | int]) -> None:
-        self.names = value
+        self.names = {written: name for name in value for written in (name, f"_{name}")}
+
+    def held(self, instance: Any) -> int:
+        """Count those that are there; a value and its own extensions count once."""
+        return len({self.names[name] for name in instance if name in self.names})
 
     def validate(self, instance: Any) -> None:
-        """Raise ValueError where two are there; a value and its own extensions count once."""
-        if sum(name in instance or f"_{name}" in instance for name in self.names) > 1:
+        """Raise ValueError where two are there."""
+        if self.held(instance) > 1:
+            raise ValueError(_NEVER_ECHOED)
+
+
+class _Filled(_Exclusive):
+    """Keyword: an extension has one value, or extensions and no value (ext-1)."""
+
+    def validate(self, instance: Any) -> None:
+        """Raise ValueError where it has both, neither or two values."""
+        if self.held(instance) + ("extension" in instance) != 1:
             raise ValueError(_NEVER_ECHOED)
 
 
@@ -73,6 +86,7 @@ class Structure:
             keywords={
                 schema.ALIGNED: _Aligned,
                 schema.EXCLUSIVE: _Exclusive,
+                schema.FILLED: _Filled,
                 schema.TYPED: self._typed(references),
             },
         )

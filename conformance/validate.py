@@ -1,23 +1,45 @@
-"""Is a resource right? Structure, narrative, contained and nested resources (FHIR R4 validation.html).
+"""Is a resource right? Structure, invariants, narrative, nested resources (FHIR R4 validation.html).
 
-Invariants in FHIRPath, profiles and terminology beyond required bindings are not checked here.
+Profiles and terminology beyond required bindings are checked elsewhere (conformance/profile).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
-from conformance import contained, narrative
+from conformance import (
+    bundles,
+    code_systems,
+    contained,
+    narrative,
+    search_parameters,
+    structure_definitions,
+)
+from conformance.checks import Policy
+from conformance.invariants import Invariants
 from conformance.place import Place
 from conformance.schema import References
 from conformance.structure import Structure
 from resources.definitions import Definitions
+from resources.fhirpath.environment import Environment
 from resources.model import Resource, plain
 from resources.outcome import Issue
 
 _DEEPEST = 8
 _MOST = 100
 _PLAIN = References()
+_DEFAULT = Policy()
+_ALONE = Environment()
+_TypeRules = Callable[[Resource, str, Definitions], Iterator[Issue]]
+_OF_TYPE: Mapping[str, _TypeRules] = MappingProxyType(
+    {
+        "Bundle": bundles.issues,
+        "CodeSystem": code_systems.issues,
+        "SearchParameter": search_parameters.issues,
+        "StructureDefinition": structure_definitions.issues,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -26,23 +48,32 @@ class _Inside:
 
     expression: str
     depth: int = 0
+    root: Resource | None = None
     local: bool = False
     conditional: bool = False
+    environment: Environment = _ALONE
 
     def step(self, suffix: str, *, local: bool = False, conditional: bool = False) -> "_Inside":
         """Give where a resource inside this one stands."""
-        return _Inside(f"{self.expression}.{suffix}", self.depth + 1, local, conditional)
+        expression = f"{self.expression}.{suffix}"
+        return _Inside(expression, self.depth + 1, None, local, conditional, self.environment)
+
+    def contained(self, index: int, root: Resource) -> "_Inside":
+        """Give where a contained resource stands."""
+        expression = f"{self.expression}.contained[{index}]"
+        return replace(self, expression=expression, depth=self.depth + 1, root=root, local=True)
 
 
 class Validator:
     """Checks resources against the R4 definitions; a type's rules are compiled on first use."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, policy: Policy = _DEFAULT) -> None:
         self._definitions = definitions
         self._structure = Structure(definitions)
+        self._invariants = Invariants(definitions, policy)
 
     def check(self, resource: Resource) -> tuple[Issue, ...]:
-        """Give what is wrong with a resource, nothing where it is right; at most 100 issues."""
+        """Give the issues of a resource: at most 100 errors, which refuse it, and as many warnings."""
         try:
             return self._checked(resource)
         except (ValueError, RecursionError):
@@ -58,9 +89,14 @@ class Validator:
 
     def _checked(self, resource: Resource) -> tuple[Issue, ...]:
         found: dict[Issue, None] = {}
+        wrong = 0
         for issue in self._issues(resource, _Inside(_named(resource))):
+            if issue.severity == "error":
+                wrong += issue not in found
+            elif len(found) - wrong == _MOST:
+                continue
             found[issue] = None
-            if len(found) == _MOST:
+            if wrong == _MOST:
                 break
         return tuple(found)
 
@@ -68,6 +104,7 @@ class Validator:
         """Compile the rules of these types now, so that no request waits for it."""
         for name in type_names:
             self._structure.validator(name, _PLAIN)
+            self._invariants.prepare(name)
 
     def _issues(self, resource: Resource, inside: _Inside) -> Iterator[Issue]:
         type_name = resource.get("resourceType")
@@ -101,15 +138,18 @@ class Validator:
         self, resource: Resource, type_name: str, inside: _Inside
     ) -> Iterator[Issue]:
         """Give what is wrong in a resource whose own structure is right."""
+        yield from self._invariants.issues(
+            resource, inside.expression, inside.root, inside.environment
+        )
+        of_type = _OF_TYPE.get(type_name)
+        if of_type is not None:
+            yield from of_type(resource, inside.expression, self._definitions)
         if "text" in resource:
             yield from _narrative(resource["text"], f"{inside.expression}.text")
         if "contained" in resource:
             yield from contained.issues(resource, inside.expression)
             for index, inner in enumerate(resource["contained"]):
-                place = inside.step(
-                    f"contained[{index}]", local=True, conditional=inside.conditional
-                )
-                yield from self._issues(inner, place)
+                yield from self._issues(inner, inside.contained(index, resource))
         if type_name == "Bundle":
             yield from self._entries(resource, inside)
         elif type_name == "Parameters":
@@ -121,6 +161,7 @@ class Validator:
 
     def _entries(self, bundle: Resource, inside: _Inside) -> Iterator[Issue]:
         is_transaction = bundle["type"] == "transaction" if "type" in bundle else False
+        inside = replace(inside, environment=Environment(resolve=bundles.resolver(bundle)))
         for index, entry in enumerate(bundle.get("entry", ())):
             if "resource" in entry:
                 place = inside.step(f"entry[{index}].resource", conditional=is_transaction)

@@ -108,6 +108,8 @@ class Wording:
         kind = first.kind
         if at.content == "CodeableConcept":
             yield _error("code-invalid", self._codes(at.element), at.expression)
+        elif at.content == "Extension" and isinstance(error.instance, dict):
+            yield from self._extension(error.instance, at)
         elif isinstance(kind, ValidationErrorKind.MaxProperties):
             yield from self._choices(error.instance, at)
         elif isinstance(kind, ValidationErrorKind.Required) and kind.property[0] == "_":
@@ -116,6 +118,14 @@ class Wording:
         else:
             for held in context[0]:
                 yield from self.issues(held, start)
+
+    def _extension(self, value: Any, at: Place) -> Iterator[Issue]:
+        """Tell ext-1: two values are told as any choice is."""
+        found = list(self._choices(value, at))
+        yield from found
+        if not found:
+            text = "An extension has either a value or extensions, not both (ext-1)"
+            yield _error("invariant", text, at.expression)
 
     def _choices(self, value: Any, at: Place) -> Iterator[Issue]:
         elements = self.definitions.children(at.content) if at.content else {}

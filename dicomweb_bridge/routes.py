@@ -7,8 +7,10 @@ those studies before its page is cut, and another study is not found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, structs
 from starlette.requests import ClientDisconnect, Request
@@ -29,6 +31,23 @@ Visible = Callable[[str, Access, str | None, Letter], Awaitable[frozenset[str] |
 """Which study UIDs of a tenant an access may see (None: all), asked of one study or of any."""
 
 _TYPE = "ImagingStudy"
+_ACTS = {"r": "frames", "s": "search-studies", "c": "store"}
+_HARMLESS = re.compile(r"[A-Za-z0-9\-._]{1,64}")
+
+
+class Trail(Protocol):
+    """What keeps the accesses, before their answers leave."""
+
+    def event(
+        self,
+        tenant: str,
+        door: Literal["dicom-web"],
+        act: str,
+        status: int,
+        access: Access | None = None,
+        **more: str | Sequence[str] | Sequence[tuple[str, str]],
+    ) -> None:
+        """Tell of an access; raises Unavailable where it cannot be kept."""
 
 
 class Bridge(Struct, frozen=True):
@@ -44,6 +63,7 @@ class Bridge(Struct, frozen=True):
     address: Callable[[str], str]
     tenants: Callable[[str], Awaitable[bool]]
     largest: int = 16 * 1024**3
+    trail: Trail | None = None
 
 
 Answer = Callable[["_Call"], Awaitable[Response]]
@@ -56,11 +76,14 @@ class _Call(Struct, frozen=True):
     request: Request
     tenant: str
     access: Access
+    seen: list[str] = []
 
     @property
     def address(self) -> str:
-        """Give the tenant's public base URL."""
-        return self.bridge.address(self.tenant).rstrip("/")
+        """Give the tenant's public base URL, or that of the link which the request came by."""
+        base = self.bridge.address(self.tenant).rstrip("/")
+        link = self.request.path_params.get("link")
+        return f"{base}/link/{link}" if link else base
 
     @property
     def accept(self) -> str:
@@ -126,23 +149,79 @@ def routes(bridge: Bridge) -> list[Route]:
 def _guarded(
     bridge: Bridge, letter: Letter, answer: Answer
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Authorise before answering, and tell refusals as small JSON."""
+    """Authorise before answering, keep the access in the audit trail, and tell refusals as small JSON."""
 
     async def guarded(request: Request) -> Response:
-        tenant = request.path_params.get("tenant", tenancy.DEFAULT)
-        try:
-            if not tenancy.well_formed(tenant) or not await bridge.tenants(tenant):
-                raise outcome.NotFound("There is no such tenant")
-            access = await bridge.authorizer.access(tenant, dict(request.headers))
-            if not access.grants_for(_TYPE, letter):
-                raise outcome.Forbidden("The token does not allow this with imaging studies")
-            return await answer(_Call(bridge, request, tenant, access))
-        except outcome.FhirError as fault:
-            return _refusal(fault)
-        except ClientDisconnect:
-            return Response(status_code=400)
+        request_id = _request_id(request.headers.get("x-request-id", ""))
+        response = await _answered(bridge, request, (letter, answer), request_id)
+        response.headers["X-Request-Id"] = request_id
+        return response
 
     return guarded
+
+
+async def _answered(
+    bridge: Bridge, request: Request, what: tuple[Letter, Answer], request_id: str
+) -> Response:
+    letter, answer = what
+    tenant = request.path_params.get("tenant", tenancy.DEFAULT)
+    call: _Call | None = None
+    try:
+        if not tenancy.well_formed(tenant) or not await bridge.tenants(tenant):
+            raise outcome.NotFound("There is no such tenant")
+        access = await bridge.authorizer.access(tenant, _credentials(request))
+        call = _Call(bridge, request, tenant, access, [])
+        if not access.grants_for(_TYPE, letter):
+            raise outcome.Forbidden("The token does not allow this with imaging studies")
+        response = await answer(call)
+        _tell(call, letter, response.status_code, request_id)
+    except outcome.FhirError as fault:
+        if call is not None and not isinstance(fault, outcome.Unavailable):
+            _tell(call, letter, fault.status, request_id)
+        return _refusal(fault)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    return response
+
+
+def _told_path(request: Request) -> str:
+    """Give the path below the service's base, without the token of a link."""
+    path = request.url.path.partition("/dicom-web/")[2]
+    link = request.path_params.get("link")
+    return path.replace(f"link/{link}/", "link/", 1) if link else path
+
+
+def _credentials(request: Request) -> dict[str, str]:
+    """Give the headers; the token of a link in the path stands for a bearer token."""
+    headers = dict(request.headers)
+    if link := request.path_params.get("link"):
+        headers["authorization"] = f"Bearer {link}"
+    return headers
+
+
+def _tell(call: _Call, letter: Letter, status: int, request_id: str) -> None:
+    trail = call.bridge.trail
+    if trail is None:
+        return
+    study = call.request.path_params.get("study", "")
+    uids = call.seen or ([study] if attributes.is_uid(study) else [])
+    trail.event(
+        call.tenant,
+        "dicom-web",
+        _ACTS[letter],
+        status,
+        call.access,
+        what=[f"urn:oid:{uid}" for uid in dict.fromkeys(uids)],
+        query=call.request.query_params.multi_items(),
+        path=_told_path(call.request),
+        address=call.request.client.host if call.request.client else "",
+        request=request_id,
+    )
+
+
+def _request_id(given: str) -> str:
+    """Give the caller's request id if it is harmless, else one of ours."""
+    return given if _HARMLESS.fullmatch(given) else uuid.uuid4().hex
 
 
 def _refusal(fault: outcome.FhirError) -> Response:
@@ -161,7 +240,7 @@ def _json(
 
 async def _store(call: _Call) -> Response:
     """Store Instances (PS3.18 10.5)."""
-    if not all(call.access.unlimited(_TYPE, letter) for letter in ("c", "u")):
+    if not all(call.access.granted(_TYPE, letter) for letter in ("c", "u")):
         raise outcome.Forbidden("Storing needs unlimited create and update of ImagingStudy")
     media_type = negotiation.require_json(call.accept)
     content_type = call.request.headers.get("content-type", "")
@@ -204,6 +283,7 @@ def _searching(level: Level) -> Answer:
         if not shown:
             return Response(status_code=204, headers=headers)
         found = [qido.result(one, level, asked.include, call.address) for one in shown]
+        call.seen.extend(one.where.study for one in shown)
         return _json(found, media_type, headers=headers)
 
     return search

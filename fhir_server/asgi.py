@@ -3,21 +3,23 @@
 import re
 from collections.abc import Mapping
 
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicomweb_bridge import routes as dicomweb
 from fhir_server import tenancy
 from fhir_server.access import Access, everything
-from fhir_server.http import documentation, health
+from fhir_server.http import documentation, health, signing_in
 from fhir_server.http.fhir import EXPOSED, FhirDoor, Ports
 from fhir_server.installation import Installation
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
 from fhir_server.pages import routes as page_routes
+from smart_auth import images
 from smart_auth import routes as auth_routes
 
 _ANY = re.compile(r".+")
@@ -34,14 +36,15 @@ def application(house: Installation) -> ASGIApp:
     """
     origins = _LOOPBACK if house.settings.auth == "open" else _ANY
     door = FhirDoor(
-        house.tenants.of,
+        house.tenants.shelved,
         Ports(
-            authorizer=house.authorizer,
+            authorizer=house.within_limits(house.authorizer),
             tenants=house.has_tenant,
             base=house.base,
             metrics=house.metrics,
             max_body=house.settings.max_body_bytes,
             origins=origins,
+            trail=house.audit.trail if house.audit else None,
         ),
     )
     routes: list[BaseRoute] = [
@@ -91,23 +94,40 @@ def _auth(house: Installation) -> list[BaseRoute]:
     place = "/fhir/.well-known/smart-configuration"
     if house.settings.auth == "open":
         return []
+    routes = auth_routes.routes(house.smart)
+    if house.audit is not None:
+        routes = signing_in.audited(routes, house.audit.trail, house.smart.session)
     return [
-        *auth_routes.routes(house.smart),
+        *routes,
         *(Route(prefix + place, configuration) for prefix in _TENANTS),
     ]
 
 
 def _dicomweb(house: Installation) -> list[BaseRoute]:
+    open_ = house.settings.auth == "open"
     bridge = dicomweb.Bridge(
         archive=house.archive,
         ingest=house.ingest,
-        authorizer=house.authorizer,
+        authorizer=house.within_limits(
+            house.authorizer if open_ else images.ImageAuthorizer(house.smart)
+        ),
         visible=house.visible,
         tenants=house.has_tenant,
         address=lambda tenant: f"{house.public_url}{tenancy.path(tenant)}/dicom-web",
+        trail=house.audit.trail if house.audit else None,
     )
     routes = dicomweb.routes(bridge)
-    return [Mount(f"{prefix}/dicom-web", routes=routes) for prefix in _TENANTS]
+    if open_:
+        return [Mount(f"{prefix}/dicom-web", routes=routes) for prefix in _TENANTS]
+    by_link = structs.replace(
+        bridge, authorizer=house.within_limits(images.link_authorizer(house.smart))
+    )
+    links = dicomweb.routes(by_link)
+    renewing = images.Renewing(Router(routes=routes), house.smart)
+    return [
+        *(Mount(f"{prefix}/dicom-web/link/{{link}}", routes=links) for prefix in _TENANTS),
+        *(Mount(f"{prefix}/dicom-web", app=renewing) for prefix in _TENANTS),
+    ]
 
 
 def _pages(house: Installation) -> list[BaseRoute]:
@@ -117,7 +137,10 @@ def _pages(house: Installation) -> list[BaseRoute]:
     async def session(headers: Mapping[str, str]) -> Access | None:
         if open_:
             return everything("anonymous")
-        return await house.smart.session(tenancy.DEFAULT, headers)
+        found = await house.smart.session(tenancy.DEFAULT, headers)
+        if found is None or house.limits is None:
+            return found
+        return await house.limits.limited(tenancy.DEFAULT, found)
 
     async def render(access: Access, study: str, series: str, side: int) -> bytes | None:
         return await picture(tenancy.DEFAULT, access, study, series, side)

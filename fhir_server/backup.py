@@ -1,7 +1,8 @@
 """A backup of an installation at one position while it serves, and what puts it back (docs/care.md).
 
 A backup is a folder: the store's copy, the archive's, blobs, keys unless they are left out, and last, once
-all of that is on the disk, a manifest with the position and the SHA-256 of each file.
+all of that is on the disk, a manifest with the position and the SHA-256 of each file. The copy of an embedded
+store is its file; that of a store in MongoDB is every version and document, and goes into another MongoDB.
 """
 
 import asyncio
@@ -13,22 +14,26 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from dicomweb_bridge.archive import backup as images
 from dicomweb_bridge.archive.local import LocalArchive
 from fhir_server import app
+from fhir_server.app import stores
 from fhir_server.installation import Installation
 from fhir_server.settings import Settings
 from fhir_server.statements import VERSION
-from fhir_server.store.port import Copied, instant
+from fhir_server.store.port import NotEmpty, StoreUnavailable, instant
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMATS = {"sqlite": 1, "mongodb": 2}
+"""The form of the folder, by kind of store: an older version refuses what it does not know."""
 _KEYS = "keys"
 _ARCHIVE = "archive"
 _BLOBS = "blobs"
+_STORE = "store"
 _PIECE = 1024 * 1024
 _LOOK_S = 0.2
 _TRIES = 5
@@ -54,34 +59,39 @@ class Manifest(msgspec.Struct, frozen=True):
     position: int
     keys: bool
     files: dict[str, File]
+    store: Literal["sqlite", "mongodb"] = "sqlite"
 
 
 async def make(house: Installation, folder: Path, *, keys: bool = True) -> Manifest:
     """Back an installation up into an empty or new folder; raises Refused."""
-    copied = house.copied
-    if copied is None:
-        raise Refused("the store keeps its own backups: use its own tools (mongodump --oplog)")
     await asyncio.to_thread(_begin, folder)
     try:
-        position = await _together(house, copied, folder)
+        position = await _together(house, folder)
+    except StoreUnavailable as fault:
+        raise Refused(str(fault)) from None
     except images.Incomplete as fault:
         raise Refused(str(fault)) from None
     if keys:
         await asyncio.to_thread(_copy_keys, house.settings.data / _KEYS, folder / _KEYS)
     made = instant(house.services.clock())
-    return await asyncio.to_thread(
-        _seal, folder, Manifest(FORMAT, VERSION, made, position, keys, {})
-    )
+    kind = _kind(house.settings)
+    manifest = Manifest(FORMATS[kind], VERSION, made, position, keys, {}, kind)
+    return await asyncio.to_thread(_seal, folder, manifest)
 
 
-async def _together(house: Installation, copied: Copied, folder: Path) -> int:
+def _kind(settings: Settings) -> Literal["sqlite", "mongodb"]:
+    return "sqlite" if settings.store_url.startswith("sqlite:") else "mongodb"
+
+
+async def _together(house: Installation, folder: Path) -> int:
     """Copy store and archive as they are at one instant: one holds still until the other is fixed."""
     loop, data = asyncio.get_running_loop(), house.settings.data
     pinned = threading.Event()
     begun: list[Future[int]] = []
 
     def pin() -> None:
-        begun.append(asyncio.run_coroutine_threadsafe(copied.backup(folder, pinned.set), loop))
+        copying = house.copied.backup(folder, pinned.set)
+        begun.append(asyncio.run_coroutine_threadsafe(copying, loop))
         while not pinned.wait(_LOOK_S) and not begun[0].done():
             continue
 
@@ -166,7 +176,7 @@ def read(folder: Path) -> Manifest:
         raise Refused(f"{folder} has no {MANIFEST}: it is no backup, or not a whole one") from None
     except msgspec.DecodeError:
         raise Refused(f"the {MANIFEST} of {folder} cannot be read") from None
-    if manifest.format > FORMAT:
+    if manifest.format > max(FORMATS.values()):
         raise Refused("a newer version of hounsfield has made the backup")
     return manifest
 
@@ -174,17 +184,21 @@ def read(folder: Path) -> Manifest:
 async def restore(folder: Path, settings: Settings) -> Manifest:
     """Put a backup into the empty or missing data folder of the settings; raises Refused, SchemaTooNew.
 
-    It is made beside the folder, looked at, and takes its place only when it is right.
+    It is made beside the folder, looked at, and takes its place only when it is right. A store in MongoDB
+    goes into the empty one that the settings name.
     """
     data = settings.data
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise Refused(f"{data} is not empty")
     manifest = await asyncio.to_thread(read, folder)
-    beside = data.with_name(f"{data.name}.restoring")
+    _fits(manifest, settings)
+    beside, shared = data.with_name(f"{data.name}.restoring"), manifest.store == "mongodb"
     shutil.rmtree(beside, ignore_errors=True)
     try:
         await asyncio.to_thread(_fetch, folder, manifest, beside)
-        await _look(replace(settings, data=beside, store=None))
+        if shared:
+            await _fill(replace(settings, data=beside))
+        await _look(replace(settings, data=beside, store=settings.store if shared else None))
         if data.exists():
             data.rmdir()
         beside.rename(data)
@@ -192,6 +206,27 @@ async def restore(folder: Path, settings: Settings) -> Manifest:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _fits(manifest: Manifest, settings: Settings) -> None:
+    """Refuse a store of the other kind, and one that is not where a restored one will be."""
+    ways = "from one kind to the other go `export --history` and `load --history`"
+    if manifest.store != _kind(settings):
+        if manifest.store == "mongodb":
+            raise Refused(f"the backup's store goes into MongoDB: name one with --store; {ways}")
+        raise Refused(f"the backup's store is SQLite: leave --store out; {ways}")
+    if manifest.store == "sqlite" and settings.store_url != replace(settings, store=None).store_url:
+        raise Refused("the backup's store goes to store.sqlite in --data: leave --store out")
+
+
+async def _fill(settings: Settings) -> None:
+    """Put what was fetched of a store into the one that the settings name; raises Refused."""
+    try:
+        await stores.refill(settings, settings.data)
+    except NotEmpty:
+        raise Refused("the store is not empty: restore into a new database") from None
+    for name in (_STORE, _BLOBS):
+        await asyncio.to_thread(shutil.rmtree, settings.data / name, ignore_errors=True)
 
 
 def _fetch(folder: Path, manifest: Manifest, beside: Path) -> None:

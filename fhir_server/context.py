@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
+from conformance.profile.checked import ProfileChecks
+from conformance.terminology.stored import Compiled
 from fhir_server.access import Access, Letter, everything
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.paging import Paging
@@ -13,7 +15,10 @@ from fhir_server.search.plan import Planner
 from fhir_server.store.port import Documents, Key, Store
 from resources.definitions import Definitions
 from resources.model import Resource
-from resources.outcome import Forbidden, Issue
+from resources.outcome import Forbidden, Issue, MethodNotAllowed
+
+UNALTERED = frozenset({"AuditEvent"})
+"""Types whose resources nobody changes or deletes through the API, once they are stored."""
 
 
 class Validator(Protocol):
@@ -40,6 +45,32 @@ class Models(Protocol):
         """
 
 
+class Profiles(Protocol):
+    """The profiles of tenants, and what claiming one does."""
+
+    async def policy(self, context: Context) -> Literal["off", "report", "reject"]:
+        """Give what claimed profiles do in the caller's tenant."""
+
+    async def checks(self, context: Context, canonicals: Sequence[str]) -> ProfileChecks:
+        """Give the checks with all that these profiles draw on, as far as it is here."""
+
+    def told(self, context: Context, resource: Resource) -> tuple[Issue, ...]:
+        """Give what is to be said of a resource that was just stored, none where profiles are off."""
+
+
+class Auditor(Protocol):
+    """Keeps what was accessed, before its answer leaves."""
+
+    def ready(self) -> None:
+        """Refuse to begin a write that could not be kept; raises Unavailable."""
+
+    def interaction(self, caller: Context, request: FhirRequest, response: FhirResponse) -> None:
+        """Tell of an interaction or operation; raises Unavailable where it cannot be kept."""
+
+    async def synced(self) -> None:
+        """Return once all that was told is on the disk; raises Unavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The settings that change what interactions do."""
@@ -50,6 +81,7 @@ class Policy:
     delete_several: bool = False
     page_size: int = 50
     page_limit: int = 1000
+    include_limit: int = 10_000
     max_entries: int = 10_000
 
 
@@ -85,8 +117,11 @@ class Services:
     capabilities: Callable[[str], bytes] = lambda _: b"{}"
     terminology: Callable[[str], bytes] = lambda _: b"{}"
     models: Models | None = None
+    profiles: Profiles | None = None
+    compiled: Compiled = field(default_factory=Compiled)
     wake: Callable[[], None] = lambda: None
     purge: Callable[[Key], Awaitable[int]] | None = None
+    audit: Auditor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +129,7 @@ class Context:
     """One caller's view: tenant, access, the base URL of the tenant's FHIR API, services, request id.
 
     With `keep_unchanged` an update equal to the current version writes nothing: our own edges resend.
+    `address` is the client's, on the network.
     """
 
     tenant: str
@@ -102,11 +138,19 @@ class Context:
     services: Services
     request_id: str = ""
     keep_unchanged: bool = False
+    address: str = ""
 
     def require(self, type_: str, letter: Letter) -> None:
         """Refuse unless some grant speaks of the type and interaction; raises Forbidden."""
         if not self.access.grants_for(type_, letter):
             raise Forbidden(f"The token's scopes do not cover this interaction on {type_}")
+        if letter == "d":
+            self.refuse_to_alter(type_)
+
+    def refuse_to_alter(self, type_: str) -> None:
+        """Refuse to change or delete what is never altered, the audit trail; raises MethodNotAllowed."""
+        if type_ in UNALTERED and not self.keep_unchanged:
+            raise MethodNotAllowed(f"{type_} resources stay as they are", allow="GET, HEAD, POST")
 
     def as_ours(self) -> Context:
         """Give this context with our own access, for what follows from an act that was permitted."""

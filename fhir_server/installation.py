@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -13,6 +13,7 @@ from dicomweb_bridge.archive.local import LocalArchive
 from dicomweb_bridge.ingest import Ingest
 from fhir_server import tenancy
 from fhir_server.access import Access, Authorizer, everything
+from fhir_server.auditing import Auditing
 from fhir_server.context import Context, Services
 from fhir_server.hl7v2.listener import Listener
 from fhir_server.http import health
@@ -21,6 +22,7 @@ from fhir_server.jobs import deferred, parameter_index, reindexing
 from fhir_server.jobs.runner import Runner
 from fhir_server.jobs.uploaded import Uploaded
 from fhir_server.joints import VisibleStudies
+from fhir_server.limits import Limited, Limits
 from fhir_server.settings import Settings
 from fhir_server.statements import Statements
 from fhir_server.store.out_of_line import OutOfLine
@@ -46,6 +48,7 @@ class Installation:
     reindexing: reindexing.Reindexing
     index: parameter_index.ParameterIndex
     care: Care
+    copied: Copied
     kept: OutOfLine
     smart: Smart
     authorizer: Authorizer
@@ -60,8 +63,10 @@ class Installation:
     listener: Listener | None
     metrics: Metrics = field(default_factory=Metrics)
     children: list[Child] = field(default_factory=list)
-    copied: Copied | None = None
-    """The store, where it can copy itself."""
+    limits: Limits | None = None
+    """Roles, labels and Consents, where tokens are asked for."""
+    audit: Auditing | None = None
+    """The audit trail, where the settings want one."""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     """What is told of the other processes that serve."""
 
@@ -71,11 +76,17 @@ class Installation:
 
     def context(self, tenant: str, access: Access) -> Context:
         """Give the context of a caller in a tenant."""
-        return Context(tenant, access, self.base(tenant), self.tenants.of(tenant))
+        return Context(tenant, access, self.base(tenant), self.tenants.shelved(tenant))
+
+    def within_limits(self, authorizer: Authorizer) -> Authorizer:
+        """Give an access port of a door with all that limits callers beyond their tokens."""
+        return authorizer if self.limits is None else Limited(authorizer, self.limits)
 
     def ours(self, tenant: str, subject: str = "hounsfield") -> Context:
         """Give the context of one of our own edges: full access, no version where nothing changes."""
-        return replace(self.context(tenant, everything(subject)), keep_unchanged=True)
+        services = self.tenants.of(tenant)
+        access = everything(subject)
+        return Context(tenant, access, self.base(tenant), services, keep_unchanged=True)
 
     async def has_tenant(self, name: str) -> bool:
         """Tell whether a tenant is registered; the default one always is."""
@@ -105,7 +116,10 @@ class Installation:
 
     async def own_health(self) -> dict[str, str]:
         """Give the state of each child of this process."""
-        return {child.name: await child.state() for child in self.children}
+        own = {child.name: await child.state() for child in self.children}
+        if self.audit is not None:
+            own["audit trail"] = self.audit.state()
+        return own
 
     async def _store(self) -> str:
         await asyncio.wait_for(self.services.store.position(), 2)

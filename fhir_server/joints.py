@@ -76,12 +76,17 @@ class VisibleStudies:
             return None
         if study_uid is not None and not attributes.is_uid(study_uid):
             return frozenset()
-        parts: list[Expression] = [planner.allowed(_STUDY, access, letter)]
+        named: list[Expression] = []
         if study_uid is not None:
-            named = Simple("identifier", None, (f"{_UID}|urn:oid:{study_uid}",))
-            parts.append(planner.expression(_STUDY, named, access))
-        plan = Plan(tenant, (Branch(_STUDY, And(tuple(parts))),))
-        found = await context.services.store.search(plan)
+            one = Simple("identifier", None, (f"{_UID}|urn:oid:{study_uid}",))
+            named.append(planner.expression(_STUDY, one, access))
+        store = context.services.store
+        if access.granted(_STUDY, letter):
+            hidden = And((planner.withheld(_STUDY, access), *named))
+            if not await store.search(Plan(tenant, (Branch(_STUDY, hidden),), limit=1)):
+                return None
+        parts = (planner.allowed(_STUDY, access, letter), *named)
+        found = await store.search(Plan(tenant, (Branch(_STUDY, And(parts)),)))
         return frozenset(uid for match in found for uid in _uids(parse(match.version.body or b"")))
 
 
@@ -118,6 +123,40 @@ class PatientPicker:
         bundle = parse((await dispatch(context, request)).body)
         entries = bundle.get("entry", [])
         return _choice(entries[0]["resource"]) if entries else None
+
+    async def resources(
+        self, tenant: str, access: Access, type_: str, patient: str
+    ) -> Sequence[PatientChoice]:
+        """Give a page of a patient's resources of a type, the newest first."""
+        query = (("patient", patient), ("_sort", "-_lastUpdated"), ("_count", str(_PAGE)))
+        return [_shown(one) for one in await self._found(tenant, access, type_, query)]
+
+    async def resource(
+        self, tenant: str, access: Access, reference: str, patient: str | None
+    ) -> PatientChoice | None:
+        """Give one resource by relative reference; None if it is not that patient's, or out of reach."""
+        type_, _, id_ = reference.partition("/")
+        query = (("_id", id_), *((("patient", patient),) if patient else ()))
+        found = await self._found(tenant, access, type_, query)
+        return _shown(found[0]) if found else None
+
+    async def _found(
+        self, tenant: str, access: Access, type_: str, query: tuple[tuple[str, str], ...]
+    ) -> list[Resource]:
+        if not access.grants_for(type_, "s"):
+            return []
+        context = self._context_for(tenant, access)
+        bundle = parse((await dispatch(context, FhirRequest("GET", type_, query))).body)
+        return [entry["resource"] for entry in bundle.get("entry", [])]
+
+
+def _shown(resource: Resource) -> PatientChoice:
+    """Give a visit, study or report as a picker shows one: what it is, and when it was."""
+    coded: Resource = resource.get("code") or next(iter(resource.get("type", [])), {})
+    what = resource.get("description") or coded.get("text") or resource["resourceType"]
+    period = resource.get("period", {}).get("start")
+    when = resource.get("started") or resource.get("effectiveDateTime") or period or ""
+    return PatientChoice(resource["id"], f"{what}, {str(when)[:10]}" if when else what)
 
 
 def _queries(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:

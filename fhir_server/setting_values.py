@@ -11,6 +11,7 @@ S = TypeVar("S", bound=str)
 
 _UNITS = {"": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _OFFSET = re.compile(r"[+-](0\d|1[0-4]):[0-5]\d")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+\Z")
 LAST_PORT = 65535
 
 
@@ -54,6 +55,17 @@ def positive(value: str) -> int:
     return number
 
 
+def hours_or_off(value: str) -> tuple[int, int] | None:
+    """Give the first hour and the one after the last of a range such as 6-20, None for `off`."""
+    if value == "off":
+        return None
+    match = re.fullmatch(r"(\d{1,2})-(\d{1,2})", value)
+    hours = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 <= hours[0] < hours[1] <= 24:
+        raise ValueError("hours from 0 to 24, the first before the second, or off")
+    return hours
+
+
 def size(value: str) -> int:
     """Give a number of bytes from digits with an optional suffix KiB, MiB or GiB."""
     match = re.fullmatch(r"(\d+)\s*([kKmMgG][iI][bB])?", value.strip())
@@ -92,6 +104,14 @@ def networks(value: str) -> tuple[str, ...]:
     return tuple(
         str(ipaddress.ip_network(part)) for part in re.split(r"[,\s]+", value.strip()) if part
     )
+
+
+def urls(value: str) -> tuple[str, ...]:
+    """Read absolute URIs separated by commas."""
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not all(_SCHEME.match(url) for url in found):
+        raise ValueError("give absolute URIs, separated by commas")
+    return found
 
 
 def zone(value: str) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from fhir_server import setting_values as read
 
@@ -94,6 +95,39 @@ class Settings:
         "smart: every request needs an access token. open: everyone may do everything; refused on "
         "any address but loopback.",
     )
+    issuers: Path | None = _setting(
+        None,
+        Path,
+        "FILE",
+        "TOML file of issuers outside: providers that people may log in with, and authorisation "
+        "servers whose tokens are accepted (docs/smart.md).",
+    )
+    second_factor: Literal["optional", "required"] = _setting(
+        "optional",
+        read.one_of("optional", "required"),
+        "optional|required",
+        "Whether everyone who logs in with a password needs an authenticator app too.",
+    )
+    client_registration: Literal["off", "token", "open"] = _setting(
+        "off",
+        read.one_of("off", "token", "open"),
+        "off|token|open",
+        "Who may register a client by RFC 7591: nobody, who has a token of `hounsfield client "
+        "invite`, or everyone; open is refused on any address but loopback.",
+    )
+    ehr_simulator: Literal["loopback", "on", "off"] = _setting(
+        "loopback",
+        read.one_of("loopback", "on", "off"),
+        "loopback|on|off",
+        "Whether /auth/simulator plays an EHR that launches apps, for development: where the server "
+        "is known by a loopback address only, always, or never.",
+    )
+    signing_key_days: int = _setting(
+        90,
+        read.positive,
+        "DAYS",
+        "Age at which the key that signs tokens is replaced; nobody is logged out by it.",
+    )
     mllp_host: str = _setting(
         "127.0.0.1", read.text, "ADDRESS", "Address that the HL7 v2 listener (MLLP) listens on."
     )
@@ -146,6 +180,27 @@ class Settings:
         "How many matches a conditional delete may remove: one, or in one transaction as many as "
         "_count allows (100 where it is not given). More are refused with 412.",
     )
+    claimed_profiles: Literal["off", "report", "reject"] = _setting(
+        "report",
+        read.one_of("off", "report", "reject"),
+        "off|report|reject",
+        "What is done about the profiles that a resource claims in meta.profile as it is written: nothing; "
+        "told as warnings where Prefer: return=OperationOutcome asks; or refused with 422 where one is "
+        "broken. `hounsfield tenant set` overrides it for a tenant.",
+    )
+    modifier_extensions: Literal["allow", "refuse"] = _setting(
+        "allow",
+        read.one_of("allow", "refuse"),
+        "allow|refuse",
+        "What is done about a resource that has a modifierExtension not listed in understood_modifiers: "
+        "it is stored, and the outcome of its validation warns; or it is refused with 422.",
+    )
+    understood_modifiers: tuple[str, ...] = _setting(
+        (),
+        read.urls,
+        "URL[,URL…]",
+        "The modifierExtensions that whoever reads from this server understands.",
+    )
     max_body_bytes: int = _setting(
         64 * 1024 * 1024,
         read.size,
@@ -158,12 +213,61 @@ class Settings:
     page_limit: int = _setting(
         1000, read.positive, "N", "Largest _count; a larger one gets this many."
     )
+    include_limit: int = _setting(
+        10_000,
+        read.positive,
+        "N",
+        "Most resources that _include and _revinclude add to a page; where there are more, it says so.",
+    )
+    cursor_minutes: int = _setting(
+        1440,
+        read.positive,
+        "MINUTES",
+        "How long the links to further pages of a search or history are good; then they give 410.",
+    )
     default_zone: str | None = _setting(
         None,
         read.zone,
         "ZONE",
         "Zone of HL7 v2 and DICOM times that carry none and whose sender has none configured: "
         "Europe/Berlin or +01:00. Without it such times keep date precision.",
+    )
+    roles: Path | None = _setting(
+        None,
+        Path,
+        "FILE",
+        "File of roles (TOML) in place of the ones that come along: what people in a role may do at most.",
+    )
+    audit: Literal["on", "off"] = _setting(
+        "on",
+        read.one_of("on", "off"),
+        "on|off",
+        "Whether every access is kept in the audit trail, and told as AuditEvents.",
+    )
+    audit_failure: Literal["refuse", "serve"] = _setting(
+        "refuse",
+        read.one_of("refuse", "serve"),
+        "refuse|serve",
+        "What is done while the audit journal cannot be written: refuse every access with 503, or "
+        "serve without a trail. Readiness tells of it either way.",
+    )
+    audit_retention_days: int = _setting(
+        2557,
+        read.positive,
+        "DAYS",
+        "How long journal files and AuditEvents are kept; the default is seven years.",
+    )
+    audit_alert_patients: int = _setting(
+        100,
+        read.positive,
+        "N",
+        "How many patients a person may look at in ten minutes before an alert tells of it.",
+    )
+    audit_hours: tuple[int, int] | None = _setting(
+        None,
+        read.hours_or_off,
+        "H-H|off",
+        "Hours in which people work, e.g. 6-20; a look at a patient outside of them raises an alert.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info",
@@ -180,6 +284,10 @@ class Settings:
             raise SettingsError("page_size is larger than page_limit")
         if read.is_loopback(self.host):
             return
+        if self.client_registration == "open":
+            raise SettingsError(
+                f"client_registration open is refused on {self.host}: it is for loopback only"
+            )
         if self.auth == "open":
             raise SettingsError(f"auth open is refused on {self.host}: it is for loopback only")
         if not self._encrypted():
@@ -187,6 +295,13 @@ class Settings:
                 f"auth smart on {self.host} needs HTTPS: give tls_cert and tls_key, or "
                 "trusted_proxies and a public_url that begins with https"
             )
+
+    @property
+    def simulates_ehr(self) -> bool:
+        """Tell whether there is an EHR simulator page."""
+        public = urlsplit(self.public_url or "").hostname or self.host
+        near = read.is_loopback(self.host) and read.is_loopback(public)
+        return self.ehr_simulator == "on" or (self.ehr_simulator == "loopback" and near)
 
     @property
     def store_url(self) -> str:

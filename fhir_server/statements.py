@@ -5,18 +5,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import operations
+from conformance.canonicals import imaging
 from conformance.capability_statement import Offered, capability_statement
 from conformance.openapi import openapi
+from conformance.operation_definition import Declared, Parameter, operation_definition
 from conformance.terminology_capabilities import terminology_capabilities
 from fhir_server import registry
+from fhir_server.context import UNALTERED
 from fhir_server.interactions import offered
+from fhir_server.search import modifiers
+from fhir_server.search.modifier import Modifier
 from fhir_server.settings import Settings
-from operations.operation import Operation
+from operations.operation import In, Operation
 from resources.definitions import Definitions, SearchParameter
 from resources.model import Resource, serialise
 from smart_auth import metadata
 
 VERSION = "0.1.0"
+BULK = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
+SMART_GUIDE = (
+    "http://hl7.org/fhir/smart-app-launch/ImplementationGuide/hl7.fhir.uv.smart-app-launch|2.2.0"
+)
 
 Smart = Callable[[str], Mapping[str, str]]
 """Gives the addresses of the authorisation server by the FHIR base."""
@@ -52,6 +61,27 @@ class Statements:
             smart=None if self._smart is None else self._smart(base),
             custom=tuple(custom),
             patch_formats=offered.PATCH_FORMATS,
+            profiles=_profiles(),
+            modifiers=_modifiers(),
+            instantiates=self._instantiated(),
+            guides=self._guides(),
+            unaltered=UNALTERED,
+        )
+
+    def _instantiated(self) -> tuple[str, ...]:
+        """Give what the operations and parameters amount to; requirements of packages are added to it."""
+        codes = {operation.code for operation in self.declared}
+        return (BULK,) if "export" in codes else ()
+
+    def _guides(self) -> tuple[str, ...]:
+        own = [e.url for e in imaging().manifest.entries if e.type == "ImplementationGuide"]
+        return (*own, *([SMART_GUIDE] if self._smart is not None else []))
+
+    def operation_definitions(self) -> tuple[Resource, ...]:
+        """Give the OperationDefinition of each operation that is offered."""
+        return tuple(
+            operation_definition(_declared(one), self._definitions, VERSION)
+            for one in self.declared
         )
 
     def capabilities(self, custom: Sequence[SearchParameter] = ()) -> Given:
@@ -88,6 +118,47 @@ def declared_statements(settings: Settings, definitions: Definitions) -> Stateme
     declared = list(registry.discover(operations, Operation, "fhir_server.operations"))
     smart = metadata.oauth_uris if settings.auth == "smart" else None
     return Statements(definitions, settings, declared, smart)
+
+
+def _modifiers() -> dict[str, list[str]]:
+    """Give the codes of the search modifiers by the type of parameter that takes them, sorted."""
+    found: dict[str, list[str]] = {}
+    for one in registry.discover(modifiers, Modifier, "fhir_server.modifiers"):
+        for type_ in one.on:
+            found.setdefault(type_, []).append(one.code)
+    return {type_: sorted(codes) for type_, codes in sorted(found.items())}
+
+
+def _profiles() -> dict[str, list[str]]:
+    """Give our own profiles by the type that they constrain."""
+    found: dict[str, list[str]] = {}
+    for entry in imaging().manifest.entries:
+        if entry.type == "StructureDefinition":
+            found.setdefault(entry.constrains, []).append(entry.url)
+    return found
+
+
+def _declared(operation: Operation) -> Declared:
+    parameters = [
+        Parameter(
+            name=one.name,
+            use="in" if isinstance(one, In) else "out",
+            type=one.type,
+            documentation=one.documentation,
+            min=one.min if isinstance(one, In) else 0,
+            max=one.max if isinstance(one, In) else None,
+        )
+        for one in operation.parameters
+    ]
+    return Declared(
+        code=operation.code,
+        canonical=operation.canonical,
+        types=operation.on,
+        levels=operation.levels,
+        affects_state=operation.affects_state,
+        documentation=operation.documentation,
+        parameters=parameters,
+    )
 
 
 def _kept(build: Callable[[str], Resource]) -> Given:

@@ -5,21 +5,26 @@ from dataclasses import replace
 from fhir_server.context import Services
 from fhir_server.jobs.uploaded import Checked, Indexing, Uploaded
 from fhir_server.search.plan import Planner
+from fhir_server.shelf import Shelf, Shelved
 from fhir_server.statements import Statements
 
 
 class TenantServices:
     """Gives a tenant's services; made anew only when an uploaded parameter changes."""
 
-    def __init__(self, services: Services, uploaded: Uploaded, statements: Statements) -> None:
+    def __init__(
+        self, services: Services, uploaded: Uploaded, statements: Statements, shelf: Shelf
+    ) -> None:
+        self._shelf = shelf
         self._services = services
         self._uploaded = uploaded
         self._statements = statements
         self._made: dict[str, Services] = {}
+        self._shelved: dict[str, tuple[Services, Services]] = {}
         self._generation = -1
 
     def of(self, tenant: str) -> Services:
-        """Give the services of a tenant as they are now."""
+        """Give the services of a tenant as they are now, for our own edges: only what is stored."""
         if self._generation != self._uploaded.generation:
             self._made = {}
             self._generation = self._uploaded.generation
@@ -27,6 +32,15 @@ class TenantServices:
         if made is None:
             made = self._made[tenant] = self._make(tenant)
         return made
+
+    def shelved(self, tenant: str) -> Services:
+        """Give the services of a tenant's callers, who see also what the server itself defines."""
+        plain = self.of(tenant)
+        known = self._shelved.get(tenant)
+        if known is None or known[0] is not plain:
+            with_shelf = replace(plain, store=Shelved(plain.store, self._shelf))
+            known = self._shelved[tenant] = (plain, with_shelf)
+        return known[1]
 
     def _make(self, tenant: str) -> Services:
         services, uploaded = self._services, self._uploaded

@@ -5,6 +5,8 @@ Offered at system level and for all Patients, to tokens without compartment limi
 
 from urllib.parse import urlencode
 
+import msgspec
+
 from fhir_server.context import Context
 from fhir_server.jobs import job as jobs
 from fhir_server.jobs import shown
@@ -54,6 +56,7 @@ async def export(
             "types": types,
             "since": _moment(since),
             "of_patients": place == "Patient",
+            "access": msgspec.to_builtins(context.access),
             "told": [["type", name] for name in types[:_MOST_TOLD]],
         },
         owner=jobs.owner(context.access),
@@ -78,7 +81,7 @@ def _types(context: Context, place: str | None, asked: tuple[str, ...]) -> list[
             f"_type names {len(outside)} type(s) that are in no patient's compartment",
             issue="value",
         )
-    allowed = {name for name in named or offered if context.access.unlimited(name, "r")}
+    allowed = {name for name in named or offered if context.access.granted(name, "r")}
     if not allowed or named - allowed:
         raise Forbidden("An export needs scopes without limits for every type that it names")
     return sorted(allowed)

@@ -78,8 +78,8 @@ class Operation:
         return FhirResponse(200, serialise(answered))
 
     def _bound(self, context: Context, request: FhirRequest) -> dict[str, Any]:
-        raw = _given(request)
         inputs = {p.name: p for p in self.parameters if isinstance(p, In)}
+        raw = _given(request, [p.name for p in inputs.values() if p.type == "Resource"])
         unknown = sorted(raw.keys() - inputs.keys())
         if unknown and not answer.lenient(context, request):
             named = unknown[0] if _NAME.fullmatch(unknown[0]) else "of this name"
@@ -132,8 +132,11 @@ def _place(context: Context, request: FhirRequest) -> Key | str | None:
             return None
 
 
-def _given(request: FhirRequest) -> Mapping[str, list[Any]]:
-    """Collect parameters: text of the query, and (name, value) of the Parameters resource of a POST."""
+def _given(request: FhirRequest, resources: Sequence[str]) -> Mapping[str, list[Any]]:
+    """Collect parameters: text of the query, and (name, value) of the Parameters resource of a POST.
+
+    Where one parameter is a resource, that may be the body itself (operations.html#request).
+    """
     found: dict[str, list[Any]] = {}
     for name, value in request.query:
         if name not in _RENDERING:
@@ -142,7 +145,10 @@ def _given(request: FhirRequest) -> Mapping[str, list[Any]]:
         return found
     body = received(request.body)
     if body["resourceType"] != "Parameters":
-        raise Invalid("An operation takes a Parameters resource")
+        if len(resources) != 1:
+            raise Invalid("An operation takes a Parameters resource")
+        found.setdefault(resources[0], []).append(("resource", body))
+        return found
     elements = body.get("parameter", [])
     if not isinstance(elements, list):
         raise Invalid("Parameters.parameter is a list", expression="Parameters.parameter")

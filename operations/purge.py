@@ -29,6 +29,7 @@ async def purge(context: Context, key: Key) -> Resource:
     """
     if not context.access.unlimited("*", "d"):
         raise Forbidden("A purge needs a token that may delete everything")
+    context.refuse_to_alter(key.type)
     erase = context.services.purge
     if erase is None:
         raise NotSupported("This store cannot purge")

@@ -21,6 +21,7 @@ _DATE = re.compile(
     r"(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
     re.ASCII,
 )
+_DECIMAL = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN_LENGTHS = (20, 25)
 _WHOLE_SECOND = 1000
 _WHOLE_MINUTE = 60_000
@@ -138,6 +139,13 @@ def precision(value: Decimal) -> tuple[Decimal, Decimal]:
         raise ValueError("not a number that can be compared")
     half = Decimal((0, (5,), exponent - 1 if exponent <= 0 else exponent - 2))
     return value - half, value + half
+
+
+def decimal(text: str) -> Decimal:
+    """Read a decimal as R4 writes one, also with an exponent; raises ValueError (datatypes.html#decimal)."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("not a decimal")
+    return Decimal(text)
 
 
 def normal(text: str) -> str:

@@ -170,6 +170,12 @@ class Definitions:
             known = self._json_names[element] = MappingProxyType(_names(element))
         return known
 
+    def choice_names(self, type_name: str) -> frozenset[str]:
+        """Give the names, without [x], of the choices of types in a type and in all datatypes."""
+        held = (s for n, s in self._structures.items() if n == type_name or s.kind == "complex")
+        found = (e for s in held for own in s.elements.values() for e in own)
+        return frozenset(element.name for element in found if element.choice)
+
     def content(self, path: str, element: Element, type_ref: TypeRef) -> str:
         """Give the path whose children a value of the element, found under `path`, has."""
         if element.content_reference:

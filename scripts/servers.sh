@@ -7,6 +7,7 @@ needed() {
   cat <<'LIST'
 chromium chromium
 nginx nginx-light
+npm npm
 LIST
 }
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,17 +10,34 @@ from msgspec import Struct
 
 from fhir_server.access import Access
 from smart_auth import jose, scopes
-from smart_auth.keys import ALGORITHM, KeyRing
+from smart_auth.keys import KeyRing
+from smart_auth.launch_context import NOTHING, LaunchContext
 from smart_auth.realm import Realm
 from smart_auth.records import now
 
-_TYPE = "at+jwt"
+
+@dataclass(frozen=True, slots=True)
+class TokenKind:
+    """A use of signed claims: the token's type, and the place below the issuer that it is for."""
+
+    type: str
+    place: str
+
+    def audience(self, realm: Realm) -> str:
+        """Give what `aud` of such a token names."""
+        return f"{realm.issuer}/{self.place}"
+
+
+ACCESS = TokenKind("at+jwt", "fhir")
+"""The access tokens of RFC 9068."""
 
 
 class Claims(Struct, frozen=True, omit_defaults=True, rename={"fhir_user": "fhirUser"}):
     """What a token says; times in seconds since 1970 UTC, `grant` the authorisation it came of.
 
-    `context` are relative references besides the patient, e.g. ImagingStudy/1 (SMART's fhirContext).
+    `context` are relative references besides the patient, e.g. ImagingStudy/1, `launch` is what the app
+    was told of them, for introspection. `until` is how long the grant can be renewed, by the login session
+    at `session` if it is bound to one.
     """
 
     iss: str
@@ -35,6 +53,9 @@ class Claims(Struct, frozen=True, omit_defaults=True, rename={"fhir_user": "fhir
     patient: str | None = None
     fhir_user: str | None = None
     context: tuple[str, ...] = ()
+    launch: LaunchContext = NOTHING
+    until: int = 0
+    session: str = ""
 
     def access(self) -> Access:
         """Give the access that the token stands for."""
@@ -51,16 +72,20 @@ class Claims(Struct, frozen=True, omit_defaults=True, rename={"fhir_user": "fhir
 
 
 class AccessTokens:
-    """Signs claims and reads them back."""
+    """Signs claims of one kind and reads them back; one kind is never taken for another."""
 
-    def __init__(self, keys: KeyRing, clock: Callable[[], int] = now) -> None:
+    def __init__(
+        self, keys: KeyRing, clock: Callable[[], int] = now, kind: TokenKind = ACCESS
+    ) -> None:
+        self._kind = kind
         self._keys = keys
         self._clock = clock
 
     def sign(self, claims: Claims) -> str:
         """Give the token of these claims."""
-        header = {"alg": ALGORITHM, "kid": self._keys.kid, "typ": _TYPE}
-        return jose.signed(header, msgspec.to_builtins(claims), self._keys.signing)
+        ring = self._keys.access
+        header = {"alg": ring.algorithm, "kid": ring.kid, "typ": self._kind.type}
+        return jose.signed(header, msgspec.to_builtins(claims), ring.signing)
 
     def read(self, realm: Realm, token: str) -> Claims:
         """Give the claims of a live token of this realm; raises BadToken for any other.
@@ -68,7 +93,10 @@ class AccessTokens:
         Whether it was revoked is not told here.
         """
         claims = self._signed_here(token)
-        named = {(realm.issuer, realm.fhir_url), (realm.operator, realm.operator)}
+        named = {
+            (realm.issuer, self._kind.audience(realm)),
+            (realm.operator, realm.operator),
+        }
         if (claims.iss, claims.aud) not in named or claims.tenant != realm.tenant:
             raise jose.BadToken("of another issuer, audience or tenant")
         if claims.exp * 1_000 <= self._clock():
@@ -78,10 +106,10 @@ class AccessTokens:
     def _signed_here(self, token: str) -> Claims:
         header = jose.header(token)
         kid = header.get("kid")
-        key = self._keys.public(kid) if isinstance(kid, str) else None
-        if key is None or header.get("typ") != _TYPE:
+        key = self._keys.access.public(kid) if isinstance(kid, str) else None
+        if key is None or header.get("typ") != self._kind.type:
             raise jose.BadToken("not an access token of this installation")
-        return _claims(jose.verified(token, key, ALGORITHM))
+        return _claims(jose.verified(token, key, self._keys.access.algorithm))
 
 
 def new_claims(

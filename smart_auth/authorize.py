@@ -18,13 +18,15 @@ from smart_auth.realm import Realm
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST = 4_096
+_BOUNDED = ("state", "scope", "nonce", "launch")
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """A request whose client, redirect URI, audience, scopes and PKCE challenge are in order.
 
-    `scopes` are those asked for, cut to what the client may have. `max_age` in seconds.
+    `scopes` are those asked for, cut to what the client may have. `max_age` in seconds. `launch` is the
+    value that the EHR opened the app with, None of a standalone launch.
     """
 
     client: Client
@@ -35,6 +37,7 @@ class AuthorizationRequest:
     nonce: str | None
     prompt: str
     max_age: int | None
+    launch: str | None = None
 
 
 class Misdirected(OAuthError):
@@ -85,16 +88,30 @@ def _checked(
     audience = parameters.get("aud", "")
     if not realm.hears(audience):
         raise InvalidRequest(f"aud must be {realm.fhir_url}")
+    launch = parameters.get("launch")
     return AuthorizationRequest(
         client,
         redirect_uri,
         parameters["state"],
-        allowed(client, parameters.get("scope", "")),
+        _launched(allowed(client, parameters.get("scope", "")), launch),
         parameters["code_challenge"],
         parameters.get("nonce"),
         parameters.get("prompt", ""),
         _age(parameters.get("max_age")),
+        launch,
     )
+
+
+def _launched(asked: scopes.Scopes, launch: str | None) -> scopes.Scopes:
+    """Give the scopes with `launch` only where the EHR launched the app; raises InvalidScope."""
+    if launch is None:
+        kept = scopes.Scopes(asked.clinical, tuple(w for w in asked.words if w != "launch"))
+        if not kept:
+            raise InvalidScope("The scope launch needs an EHR that launches the app")
+        return kept
+    if "launch" not in asked:
+        raise InvalidScope("An EHR launch needs the scope launch")
+    return asked
 
 
 def allowed(client: Client, text: str) -> scopes.Scopes:
@@ -116,12 +133,8 @@ def _check_form(parameters: Mapping[str, str]) -> None:
         raise InvalidRequest("response_mode must be query")
     if not parameters.get("state"):
         raise InvalidRequest("state is required")
-    if any(len(parameters.get(name, "")) > _LONGEST for name in ("state", "scope", "nonce")):
-        raise InvalidRequest("state, scope and nonce may have 4096 characters at most")
-    if "launch" in parameters:
-        raise InvalidRequest(
-            "EHR launch is not offered: start the app on its own, with launch/patient"
-        )
+    if any(len(parameters.get(name, "")) > _LONGEST for name in _BOUNDED):
+        raise InvalidRequest("state, scope, nonce and launch may have 4096 characters at most")
     if "request" in parameters or "request_uri" in parameters:
         raise InvalidRequest("Request objects are not offered")
 

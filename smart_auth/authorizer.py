@@ -7,6 +7,7 @@ from hashlib import sha256
 from fhir_server.access import Access
 from resources.outcome import Unauthorised
 from smart_auth.access_token import AccessTokens, Claims
+from smart_auth.external import External
 from smart_auth.jose import BadToken
 from smart_auth.realm import realm
 from smart_auth.records import now
@@ -29,7 +30,7 @@ class _Known:
 
 
 class SmartAuthorizer:
-    """Gives the access of bearer tokens that this installation signed.
+    """Gives the access of bearer tokens that this installation, or an issuer that it trusts, signed.
 
     A verified token is remembered by its hash. A revocation by this process holds at once, by another
     process after at most a second.
@@ -41,7 +42,10 @@ class SmartAuthorizer:
         revocations: Revocations,
         public_url: str,
         clock: Callable[[], int] = now,
+        *,
+        external: External | None = None,
     ) -> None:
+        self._external = external
         self._tokens = tokens
         self._revocations = revocations
         self._public_url = public_url
@@ -75,7 +79,7 @@ class SmartAuthorizer:
         known = self._known.pop(key, None)
         try:
             if known is None or known.tenant != tenant or time >= known.expires:
-                claims = self._tokens.read(realm(self._public_url, tenant), token)
+                claims = await self._read(tenant, token)
                 known = _Known(claims.access(), claims, tenant, claims.exp * 1_000, 0, 0)
             await self._refuse_revoked(tenant, known.claims)
         except (BadToken, ValueError):
@@ -85,6 +89,16 @@ class SmartAuthorizer:
         known.checked, known.epoch = time, epoch
         self._remember(key, known)
         return known.access
+
+    async def _read(self, tenant: str, token: str) -> Claims:
+        """Give the claims of a live token of ours or, in resource-server mode, of an issuer outside."""
+        here = realm(self._public_url, tenant)
+        try:
+            return self._tokens.read(here, token)
+        except BadToken:
+            if self._external is None:
+                raise
+            return await self._external.token(here, token)
 
     async def _refuse_revoked(self, tenant: str, claims: Claims) -> None:
         names = [f"token:{claims.jti}", f"user:{claims.sub}"]

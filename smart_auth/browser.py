@@ -1,16 +1,18 @@
-"""The conversation with the person: authorisation request, login, patient choice, consent, logout."""
+"""The conversation about an authorisation: request, what is in context, consent, and back to the app."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from smart_auth import authorize, consent, forms, launch
 from smart_auth.authorize import AuthorizationRequest, Misdirected, Refused
 from smart_auth.grant import Granted
-from smart_auth.launch import PatientChoice
+from smart_auth.launch import Picked, Picking
+from smart_auth.launches import Launch
+from smart_auth.login import Login
 from smart_auth.oauth_error import (
     AccessDenied,
     ConsentRequired,
@@ -19,16 +21,23 @@ from smart_auth.oauth_error import (
     OAuthError,
 )
 from smart_auth.realm import Realm
-from smart_auth.sessions import Session, session_access
+from smart_auth.sessions import Session
 from smart_auth.smart import Smart
+
+_ASKED = {
+    "patient": "Which patient is {} to work with?",
+    "encounter": "Which visit is {} to work with?",
+    "imagingstudy": "Which imaging study is {} to work with?",
+}
 
 
 class Browser:
-    """Answers the requests that a browser makes under /auth of one realm."""
+    """Answers the requests that a browser makes for an app at one realm."""
 
     def __init__(self, smart: Smart, realm: Realm) -> None:
         self._smart = smart
         self._realm = realm
+        self._login = Login(smart, realm)
 
     async def authorize(self, request: Request) -> Response:
         """Answer an authorisation request; one that was posted is asked for again by GET.
@@ -42,9 +51,10 @@ class Browser:
             pairs = forms.query(request)
             parameters = forms.once(pairs)
             asked = await authorize.check(self._smart.documents, self._realm, parameters)
+            launched = await self._launched(asked)
             session = await self._smart.sessions.find(self._realm, request.headers)
-            if session is None or self._is_too_old(asked, session):
-                return self._to_login(asked, parameters)
+            if session is None or self._must_log_in(asked, session, launched):
+                return await self._to_login(asked, parameters, launched)
             if asked.prompt == "none":
                 raise self._refused(asked, ConsentRequired("The user must be asked"))
             form = {"request": urlencode(pairs)}
@@ -52,10 +62,10 @@ class Browser:
         except Refused as refused:
             return RedirectResponse(refused.location, 303)
         except OAuthError as error:
-            return self._message("This request cannot be answered", error.description, 400)
+            return self._unanswerable(error)
 
     async def decide(self, request: Request) -> Response:
-        """Answer a form of the patient or consent page: each carries the whole request, checked anew."""
+        """Answer a form of a picker or of consent: each carries the whole request, checked anew."""
         try:
             pairs = await forms.body(request)
             form = forms.once(pair for pair in pairs if pair[0] != "scope")
@@ -72,57 +82,7 @@ class Browser:
         except Refused as refused:
             return RedirectResponse(refused.location, 303)
         except OAuthError as error:
-            return self._message("This request cannot be answered", error.description, 400)
-
-    async def login_page(self, request: Request) -> Response:
-        """Show the login form; `next` is where to go afterwards, within this server only."""
-        return self._login_form(_local(request.query_params.get("next", "")), wrong=False)
-
-    async def login(self, request: Request) -> Response:
-        """Answer the login form: a session, or the form again."""
-        try:
-            form = forms.once(await forms.body(request))
-        except InvalidRequest as error:
-            return self._message("This form cannot be read", error.description, 400)
-        following = _local(form.get("next", ""))
-        token = form.get("form_token", "")
-        if not self._smart.sessions.is_login_token(self._realm, request.headers, token):
-            return self._login_form(following, wrong=False, status=403)
-        user = await self._smart.users.authenticate(
-            self._realm.tenant, form.get("name", ""), form.get("password", "")
-        )
-        if user is None:
-            return self._login_form(following, wrong=True, status=403)
-        cookie = await self._smart.sessions.start(self._realm, user)
-        response = RedirectResponse(following or f"{self._realm.path}/", 303)
-        response.headers.append("Set-Cookie", cookie)
-        return response
-
-    async def logout_page(self, request: Request) -> Response:
-        """Ask whether to log out; a link alone must not do it."""
-        session = await self._smart.sessions.find(self._realm, request.headers)
-        if session is None:
-            return self._message("Logged out", "Nobody is logged in in this browser.", 200)
-        return self._page(
-            "logout",
-            user=session.user,
-            action=self._realm.local("logout"),
-            form_token=self._smart.sessions.form_token(session, "logout"),
-        )
-
-    async def logout(self, request: Request) -> Response:
-        """End the session of the browser."""
-        session = await self._smart.sessions.find(self._realm, request.headers)
-        try:
-            token = forms.once(await forms.body(request)).get("form_token", "")
-        except InvalidRequest:
-            token = ""
-        if session is None or not self._smart.sessions.is_form_token(session, "logout", token):
-            return RedirectResponse(self._realm.local("logout"), 303)
-        cookie = await self._smart.sessions.end(self._realm, session)
-        response = self._message("Logged out", "You are logged out of this server.", 200)
-        response.headers.append("Set-Cookie", cookie)
-        return response
+            return self._unanswerable(error)
 
     async def _decided(
         self,
@@ -136,60 +96,91 @@ class Browser:
             raise self._refused(asked, AccessDenied("The user did not allow it"))
         if decision != "allow":
             return await self._ask(asked, session, form)
-        patient = await self._patient(asked, session, form)
-        if asked.scopes.needs_patient and patient is None:
+        picked = await self._picked(asked, session, form)
+        if picked.open:
             return await self._ask(asked, session, form)
-        return await self._grant(asked, session, patient, ticked)
+        return await self._grant(asked, session, picked, ticked)
 
     async def _ask(
         self, asked: AuthorizationRequest, session: Session, form: Mapping[str, str]
     ) -> Response:
-        """Show the page for what is still open: the patient, or consent."""
-        patient = await self._patient(asked, session, form)
+        """Show the page for what is still open: patient, visit, study, or consent."""
+        picked = await self._picked(asked, session, form)
         request = form["request"]
         shared: dict[str, Any] = {
             "client": asked.client.name,
             "action": self._realm.local("consent"),
             "request": request,
             "form_token": self._smart.sessions.form_token(session, request),
+            "held": [
+                (name, form[name])
+                for name in ("patient", "encounter", "imagingstudy")
+                if name in form
+            ],
         }
-        if asked.scopes.needs_patient and patient is None:
-            text = form.get("text", "")
-            choices = await self._smart.patients.find(
-                self._realm.tenant, session_access(session), text
-            )
-            return self._page("patient", choices=choices, text=text, **shared)
-        return self._page(
+        if picked.open:
+            return await self._pick(picked, session, form.get("text", ""), shared)
+        return self._smart.pages.answer(
             "consent",
             user=session.user,
-            patient=patient,
+            patient=picked.patient,
+            shown=picked.shown,
             lines=consent.lines(asked.scopes),
             returns_to=_shown(asked.redirect_uri),
             **shared,
         )
 
-    async def _patient(
+    async def _pick(
+        self, picked: Picked, session: Session, text: str, shared: dict[str, Any]
+    ) -> Response:
+        choices = await self._picking(session).choices(picked, text)
+        return self._smart.pages.answer(
+            "pick",
+            what=picked.open,
+            question=_ASKED[picked.open].format(shared["client"]),
+            choices=choices,
+            text=text,
+            without=launch.WITHOUT,
+            **shared,
+        )
+
+    def _picking(self, session: Session) -> Picking:
+        return Picking(self._smart.patients, self._realm.tenant, session)
+
+    async def _picked(
         self, asked: AuthorizationRequest, session: Session, form: Mapping[str, str]
-    ) -> PatientChoice | None:
-        if not asked.scopes.needs_patient:
+    ) -> Picked:
+        launched = await self._launched(asked)
+        try:
+            return await self._picking(session).given(asked.scopes, form, launched)
+        except AccessDenied as error:
+            raise self._refused(asked, error) from None
+
+    async def _launched(self, asked: AuthorizationRequest) -> Launch | None:
+        """Give what the EHR launched the app with, None of a standalone launch."""
+        if asked.launch is None:
             return None
         try:
-            return await launch.chosen(
-                self._smart.patients, self._realm.tenant, session, form.get("patient", "")
+            return await self._smart.launches.find(
+                self._realm.tenant, asked.client.id, asked.launch
             )
-        except AccessDenied as error:
+        except InvalidRequest as error:
             raise self._refused(asked, error) from None
 
     async def _grant(
         self,
         asked: AuthorizationRequest,
         session: Session,
-        patient: PatientChoice | None,
+        picked: Picked,
         ticked: frozenset[str],
     ) -> Response:
         allowed = consent.agreed(asked.scopes, ticked)
         if not allowed:
             raise self._refused(asked, AccessDenied("The user allowed nothing of it"))
+        tenant = self._realm.tenant
+        if asked.launch is not None and not await self._smart.launches.take(tenant, asked.launch):
+            raise self._refused(asked, InvalidRequest("launch was used by another request"))
+        patient, context = launch.allowed(picked, allowed)
         granted = Granted(
             client=asked.client.id,
             user=session.user,
@@ -198,58 +189,44 @@ class Browser:
             scope=allowed.text,
             authenticated=session.since,
             session=session.key,
-            patient=patient.id if patient and allowed.needs_patient else None,
+            patient=patient,
+            launch=context,
+            methods=session.methods,
             nonce=asked.nonce,
         )
-        code = await self._smart.grants.code(
-            self._realm.tenant, granted, asked.redirect_uri, asked.challenge
-        )
+        code = await self._smart.grants.code(tenant, granted, asked.redirect_uri, asked.challenge)
         return RedirectResponse(authorize.code_location(self._realm, asked, code), 303)
 
-    def _is_too_old(self, asked: AuthorizationRequest, session: Session) -> bool:
-        """Tell whether the user must log in again for this request (OpenID Connect Core §3.1.2.1)."""
+    def _must_log_in(
+        self, asked: AuthorizationRequest, session: Session, launched: Launch | None
+    ) -> bool:
+        """Tell whether someone must log in for this request (OpenID Connect Core §3.1.2.1)."""
         if asked.prompt == "login":
+            return True
+        if launched is not None and launched.fhir_user not in {None, session.fhir_user}:
             return True
         age = (self._smart.clock() - session.since) / 1_000
         return asked.max_age is not None and age > asked.max_age
 
-    def _to_login(self, asked: AuthorizationRequest, parameters: Mapping[str, str]) -> Response:
+    async def _to_login(
+        self,
+        asked: AuthorizationRequest,
+        parameters: Mapping[str, str],
+        launched: Launch | None,
+    ) -> Response:
         """Show the login form, to come back with the same request, its wish for a login fulfilled."""
         if asked.prompt == "none":
             raise self._refused(asked, LoginRequired("Nobody is logged in"))
         kept = {k: v for k, v in parameters.items() if k not in {"prompt", "max_age"}}
         following = f"{self._realm.local('authorize')}?{urlencode(kept)}"
-        return self._login_form(following, wrong=False)
+        return self._login.form(following, name=launched.user if launched else "")
 
     def _refused(self, asked: AuthorizationRequest, error: OAuthError) -> Refused:
         location = authorize.error_location(self._realm, asked.redirect_uri, asked.state, error)
         return Refused(error, location)
 
-    def _login_form(self, following: str, *, wrong: bool, status: int = 200) -> Response:
-        token, cookie = self._smart.sessions.login_token(self._realm)
-        response = self._page(
-            "login",
-            status=status,
-            action=self._realm.local("login"),
-            form_token=token,
-            next=following,
-            wrong=wrong,
-        )
-        response.headers.append("Set-Cookie", cookie)
-        return response
-
-    def _message(self, title: str, text: str, status: int) -> Response:
-        return self._page("message", status=status, title=title, text=text)
-
-    def _page(self, name: str, *, status: int = 200, **values: Any) -> Response:
-        html = self._smart.pages.render(name, **values)
-        return HTMLResponse(html, status, headers=self._smart.pages.headers)
-
-
-def _local(path: str) -> str:
-    """Give the path if it stays on this server, else nothing (RFC 9700 §4.11: no open redirector)."""
-    starts_here = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if starts_here and path.isascii() and path.isprintable() else ""
+    def _unanswerable(self, error: OAuthError) -> Response:
+        return self._smart.pages.message("This request cannot be answered", error.description, 400)
 
 
 def _shown(redirect_uri: str) -> str:

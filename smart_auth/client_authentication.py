@@ -37,7 +37,10 @@ class ClientAuthentication:
         passwords: Passwords,
         keys: ClientKeys,
         clock: Callable[[], int] = now,
+        *,
+        public_keys: ClientKeys | None = None,
     ) -> None:
+        self._public_keys = public_keys or keys
         self._documents = documents
         self._passwords = passwords
         self._keys = keys
@@ -60,6 +63,11 @@ class ClientAuthentication:
         if form.get("client_id", client.id) != client.id:
             raise InvalidClient("client_id is not the client that was authenticated")
         return client
+
+    async def public(self, realm: Realm, id_: str) -> Client | None:
+        """Give a public client by its id, which is all it can tell; None for any other."""
+        client = await get_client(self._documents, realm.tenant, id_)
+        return client if client is not None and client.kind == "public" else None
 
     async def _by_secret(self, realm: Realm, id_: str, secret: str | None) -> Client:
         client = await get_client(self._documents, realm.tenant, id_)
@@ -102,8 +110,11 @@ class ClientAuthentication:
             raise InvalidClient("The assertion must be signed with RS384 or ES384")
         if not isinstance(kid, str):
             raise InvalidClient("The assertion's header must name its key: kid")
+        if header.get("jku", client.jwks_url) != client.jwks_url:
+            raise InvalidClient("jku of the assertion is not the JWKS URL that is registered")
         try:
-            key = await self._keys.key(kid, client.jwks, client.jwks_url)
+            keys = self._public_keys if client.dynamic else self._keys
+            key = await keys.key(kid, client.jwks, client.jwks_url)
         except UnusableKeys as fault:
             raise InvalidClient(str(fault)) from None
         if key is None or key.key_type != ALGORITHMS[algorithm]:

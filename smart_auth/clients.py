@@ -19,7 +19,10 @@ from smart_auth.revocation import Revocations
 from smart_auth.scopes import Scopes, parse
 
 Kind = Literal["public", "secret", "asymmetric"]
-APP_SCOPES = "openid fhirUser launch/patient offline_access online_access patient/*.rs user/*.rs"
+APP_SCOPES = (
+    "openid fhirUser launch launch/patient launch/encounter launch/imagingstudy offline_access"
+    " online_access patient/*.rs user/*.rs"
+)
 SERVICE_SCOPES = "system/*.rs"
 CLIENT_ID = re.compile(r"[A-Za-z0-9._~:/@+-]{1,128}")
 _LARGEST_FILE = 65_536
@@ -39,6 +42,10 @@ class Client(Struct, frozen=True, omit_defaults=True):
     secret_hash: str | None = None
     jwks: dict[str, Any] | None = None
     jwks_url: str | None = None
+    launches: bool = False
+    """Whether it is an EHR, which may say what an app is launched with."""
+    dynamic: bool = False
+    """Whether it registered itself (RFC 7591)."""
 
     @property
     def grant_types(self) -> tuple[str, ...]:
@@ -67,6 +74,8 @@ class Registration:
     scopes: str = ""
     keys: dict[str, Any] | str | None = None
     launch_uri: str | None = None
+    launches: bool = False
+    dynamic: bool = False
 
 
 class ClientExists(Exception):
@@ -132,10 +141,14 @@ def _client(registration: Registration) -> Client:
     if not CLIENT_ID.fullmatch(registration.id):
         raise ValueError("A client id is 1 to 128 letters, digits and . _ ~ : / @ + -")
     for uri in registration.redirect_uris:
-        _check_redirect(uri)
+        check_redirect(uri)
     if registration.launch_uri is not None and not _is_web(registration.launch_uri):
         raise ValueError("A launch URI is an https URL (http only on loopback)")
-    if not registration.redirect_uris and registration.kind != "asymmetric":
+    if registration.launches and registration.kind == "public":
+        raise ValueError("A client that launches apps has a secret or keys")
+    if not (
+        registration.redirect_uris or registration.kind == "asymmetric" or registration.launches
+    ):
         raise ValueError("A client without keys needs at least one redirect URI")
     jwks, jwks_url = _keys(registration)
     return Client(
@@ -149,6 +162,8 @@ def _client(registration: Registration) -> Client:
         None,
         jwks,
         jwks_url,
+        registration.launches,
+        registration.dynamic,
     )
 
 
@@ -184,7 +199,7 @@ def _keys(registration: Registration) -> tuple[dict[str, Any] | None, str | None
     return {"keys": [dict(key.as_dict(private=False)) for key in usable.values()]}, None
 
 
-def _check_redirect(uri: str) -> None:
+def check_redirect(uri: str) -> None:
     """Refuse what must not receive a code (RFC 6749 §3.1.2, RFC 8252 §7): raises ValueError."""
     parts = urlsplit(uri)
     native = "." in parts.scheme and parts.scheme not in _NEVER

@@ -15,7 +15,10 @@ _VERBS: dict[Letter, str] = {
 _WORDS = {
     "openid": "Know who you are on this server",
     "fhirUser": "Know which person you are in the record",
+    "launch": "Know the patient and the images that you have open",
     "launch/patient": "Know which patient was chosen",
+    "launch/encounter": "Know which visit was chosen",
+    "launch/imagingstudy": "Know which imaging study was chosen",
     "offline_access": "Keep this access for up to 90 days, also when you are not here",
     "online_access": "Keep this access as long as you are logged in",
 }

@@ -22,12 +22,17 @@ async def body(request: Request) -> Pairs:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidRequest("The body must be application/x-www-form-urlencoded")
+    return pairs((await bounded(request)).decode("utf-8", "replace"))
+
+
+async def bounded(request: Request) -> bytes:
+    """Give the body; raises InvalidRequest for one of more than 64 KiB."""
     data = bytearray()
     async for part in request.stream():
         data += part
         if len(data) > _LARGEST:
             raise InvalidRequest("The body is larger than 64 KiB")
-    return pairs(data.decode("utf-8", "replace"))
+    return bytes(data)
 
 
 def pairs(text: str) -> Pairs:

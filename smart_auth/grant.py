@@ -3,6 +3,7 @@
 RFC 6749 §4.1.2 and §6, RFC 9700 §4.14 (rotation with reuse detection). Only hashes are stored.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from fhir_server.store.port import Documents
+from smart_auth.launch_context import NOTHING, LaunchContext
 from smart_auth.oauth_error import InvalidGrant
 from smart_auth.records import Record, Records, digest, new_token, now
 from smart_auth.revocation import Revocations
@@ -24,10 +26,10 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 class Granted(Struct, frozen=True, omit_defaults=True):
-    """An authorisation: which client may do what, for whom, with which patient in context.
+    """An authorisation: which client may do what, for whom, with which patient and launch context.
 
-    `context` are relative references (SMART's fhirContext); times in ms since 1970 UTC; `session` is the
-    place of the login session that it came of.
+    Times in ms since 1970 UTC; `session` is the place of the login session that it came of; `methods`
+    are how the user logged in (RFC 8176).
     """
 
     client: str
@@ -38,7 +40,8 @@ class Granted(Struct, frozen=True, omit_defaults=True):
     authenticated: int
     session: str
     patient: str | None = None
-    context: tuple[str, ...] = ()
+    launch: LaunchContext = NOTHING
+    methods: tuple[str, ...] = ()
     nonce: str | None = None
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -126,16 +129,28 @@ class Grants:
             raise InvalidGrant("The refresh token was used before, has expired or was revoked")
         return found
 
+    async def holder(self, tenant: str, value: str) -> str | None:
+        """Give the id of the client that a refresh token was issued to, None for no such token."""
+        found = await self._refreshes.get(tenant, digest(value))
+        return found.value.granted.client if found else None
+
     async def rotate(self, tenant: str, value: str, found: Record[Refresh]) -> str:
-        """Use a refresh token and give the next of its line; raises InvalidGrant if another was quicker."""
+        """Use a refresh token and give the next of its line; raises InvalidGrant if another was quicker.
+
+        Both are written at once, to share a commit; the next one of whoever was slower is told to nobody.
+        """
         refresh = found.value
         spent = msgspec.structs.replace(refresh, used=True)
-        if not await self._refreshes.put(
+        used = self._refreshes.put(
             tenant, digest(value), spent, expires=refresh.expires, revision=found.revision
-        ):
+        )
+        first, following = await asyncio.gather(
+            used, self.refresh_token(tenant, refresh.granted, refresh.expires)
+        )
+        if not first:
             await self._revocations.revoke(tenant, f"grant:{refresh.granted.id}")
             raise InvalidGrant("The refresh token was used twice at once; its line is taken back")
-        return await self.refresh_token(tenant, refresh.granted, refresh.expires)
+        return following
 
     async def give_up(self, tenant: str, client: str, value: str) -> None:
         """Take back the line of a client's refresh token, if it is one (RFC 7009 §2.1)."""

@@ -55,13 +55,11 @@ class Introspection:
             "iat": claims.iat,
             "jti": claims.jti,
         }
-        if claims.patient is not None:
-            told["patient"] = claims.patient
         if claims.fhir_user is not None:
             told["fhirUser"] = f"{realm.fhir_url}/{claims.fhir_user}"
         if claims.context:
             told["fhirContext"] = [{"reference": reference} for reference in claims.context]
-        return told
+        return told | claims.launch.parameters(claims.patient)
 
     async def revoke(self, realm: Realm, form: Form, headers: Mapping[str, str]) -> None:
         """Take back a client's own token: an access token alone, a refresh token with its whole grant.

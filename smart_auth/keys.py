@@ -1,7 +1,7 @@
 """The installation's signing keys: made at first start, kept in files of mode 0600, rotated (RFC 7517).
 
-RS256 with 2048-bit RSA: OpenID Connect Core §15.1 demands it of every server, and every client and
-outside resource server can verify it.
+ID tokens are signed with RS256 and 2048-bit RSA: OpenID Connect Core §15.1 demands it of every server.
+Access tokens, which are issued more often, with ES256 and P-256, which costs a tenth of it.
 """
 
 import contextlib
@@ -15,12 +15,17 @@ from typing import Any
 
 import msgspec
 from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from smart_auth.records import now
 
 ALGORITHM = "RS256"
+"""What signs ID tokens."""
+ACCESS_ALGORITHM = "ES256"
+"""What signs access tokens."""
+SigningKey = RSAKey | ECKey
 _RESCAN_MS = 1_000
+_KEPT_MS = 400 * 24 * 3_600 * 1_000
 
 
 class UnsafeKeys(Exception):
@@ -28,31 +33,59 @@ class UnsafeKeys(Exception):
 
 
 class KeyRing:
-    """The signing key in use and the public keys of all that were; `folder` is `<data>/keys`."""
+    """The signing key in use and the public keys of all that were; `folder` is `<data>/keys`.
 
-    def __init__(self, folder: Path, clock: Callable[[], int] = now) -> None:
+    `access` is the ring of the keys that sign access tokens, in the same folder.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Callable[[], int] = now, algorithm: str = ALGORITHM
+    ) -> None:
         self._folder = folder
         self._clock = clock
+        self.algorithm = algorithm
+        self._mark = "" if algorithm == ALGORITHM else "ec."
         self._lock = threading.Lock()
-        self._keys: dict[str, RSAKey] = {}
+        self._keys: dict[str, SigningKey] = {}
         self._current = ""
         self._scanned = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._scan()
         if not self._current:
-            self.rotate()
+            self._renew()
+        self.access = self if self._mark else KeyRing(folder, clock, ACCESS_ALGORITHM)
 
     @property
     def kid(self) -> str:
-        """Give the id of the key that signs now."""
+        """Give the id of the key that signs now, noticing within a second one that was made elsewhere."""
+        if self._clock() - self._scanned >= _RESCAN_MS:
+            self._scan()
         return self._current
 
     @property
-    def signing(self) -> RSAKey:
+    def signing(self) -> SigningKey:
         """Give the private key that signs now."""
         return self._keys[self._current]
 
-    def public(self, kid: str) -> RSAKey | None:
+    @property
+    def ages(self) -> dict[str, int]:
+        """Give when each key was made (ms since 1970 UTC) by key id, of each algorithm the newest last."""
+        own = {path.name.split(".")[1]: _made(path) for path in self._files()}
+        return own if self.access is self else own | self.access.ages
+
+    def rotate_older(self, longest_ms: int) -> str | None:
+        """Rotate where the signing key is older than this, and drop public keys that no token needs.
+
+        Gives the new key's id, None where the key is young enough. A key that was retired is kept as long
+        as the longest token lives.
+        """
+        for path in self._folder.glob("*.jwk"):
+            if self._clock() - path.stat().st_mtime_ns // 1_000_000 > _KEPT_MS:
+                path.unlink(missing_ok=True)
+        made = self.ages.get(self.kid, 0)
+        return self.rotate() if self._clock() - made >= longest_ms else None
+
+    def public(self, kid: str) -> SigningKey | None:
         """Give the key to verify with, looking for one that another process made; None if unknown."""
         found = self._keys.get(kid)
         if found is None and self._clock() - self._scanned >= _RESCAN_MS:
@@ -64,15 +97,23 @@ class KeyRing:
         """Give the public JSON Web Key Set, the newest first."""
         if self._clock() - self._scanned >= _RESCAN_MS:
             self._scan()
-        newest_first = reversed(self._keys.values())
-        return {"keys": [dict(key.as_dict(private=False)) for key in newest_first]}
+        found = [dict(key.as_dict(private=False)) for key in reversed(self._keys.values())]
+        return {"keys": found if self.access is self else found + self.access.jwks()["keys"]}
 
     def rotate(self) -> str:
-        """Make a new signing key and keep only the public half of the others; gives the new key's id."""
-        key = RSAKey.generate_key(2048)
+        """Make new signing keys and keep only the public half of the others.
+
+        Gives the id of the new key of this ring; that of access tokens is renewed with it.
+        """
+        if self.access is not self:
+            self.access.rotate()
+        return self._renew()
+
+    def _renew(self) -> str:
         kid = secrets.token_hex(8)
-        older = sorted(self._folder.glob("*.pem"))
-        self._write(f"{self._stamp()}.{kid}.pem", key.as_pem(private=True))
+        key: SigningKey = ECKey.generate_key("P-256") if self._mark else RSAKey.generate_key(2048)
+        older = [path for path in self._files() if path.suffix == ".pem"]
+        self._write(f"{self._stamp()}.{kid}.{self._mark}pem", key.as_pem(private=True))
         for path in older:
             if retired := self._load(path):
                 public = retired.as_dict(private=False)
@@ -91,16 +132,17 @@ class KeyRing:
 
     def _stamp(self) -> str:
         """Give a name part that sorts after every key there is, even if the clock went back."""
-        newest = max((int(path.name.split(".")[0]) for path in self._files()), default=0)
+        newest = max((_made(path) for path in self._files()), default=0)
         return f"{max(self._clock(), newest + 1):015d}"
 
     def _files(self) -> list[Path]:
-        return sorted([*self._folder.glob("*.jwk"), *self._folder.glob("*.pem")])
+        found = [*self._folder.glob("*.jwk"), *self._folder.glob("*.pem")]
+        return sorted(path for path in found if (".ec." in path.name) == bool(self._mark))
 
     def _scan(self) -> None:
         """Read what is new in the folder; the newest private key becomes the one that signs."""
         with self._lock:
-            keys: dict[str, RSAKey] = {}
+            keys: dict[str, SigningKey] = {}
             current = ""
             for path in self._files():
                 kid = path.name.split(".")[1]
@@ -111,20 +153,21 @@ class KeyRing:
                 current = kid if path.suffix == ".pem" else current
             self._keys, self._current, self._scanned = keys, current, self._clock()
 
-    def _load(self, path: Path) -> RSAKey | None:
+    def _load(self, path: Path) -> SigningKey | None:
         """Read a key; None if another process has just rotated it away."""
         kid = path.name.split(".")[1]
         try:
             _refuse_exposed(path)
             data = path.read_bytes()
-            return RSAKey.import_key(
-                data if path.suffix == ".pem" else msgspec.json.decode(data),
-                {"kid": kid, "use": "sig", "alg": ALGORITHM},
-            )
+            value = data if path.suffix == ".pem" else msgspec.json.decode(data)
+            kind = ECKey if self._mark else RSAKey
+            return kind.import_key(value, {"kid": kid, "use": "sig", "alg": self.algorithm})
         except FileNotFoundError:
             return None
         except (JoseError, ValueError):
-            raise UnsafeKeys(f"{path.name} in the keys folder is not an RSA key") from None
+            raise UnsafeKeys(
+                f"{path.name} in the keys folder is not a key of {self.algorithm}"
+            ) from None
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a new file whole, for the owner alone, durable on return; one that is there stays."""
@@ -140,6 +183,11 @@ class KeyRing:
         directory = os.open(self._folder, os.O_RDONLY)
         os.fsync(directory)
         os.close(directory)
+
+
+def _made(path: Path) -> int:
+    """Give when a key was made, ms since 1970 UTC, from its file's name."""
+    return int(path.name.split(".")[0])
 
 
 def _refuse_exposed(path: Path) -> None:

@@ -81,3 +81,29 @@ class UnsupportedTokenType(OAuthError):
     """A token of this type cannot be revoked (RFC 7009 §2.2.1)."""
 
     error = "unsupported_token_type"
+
+
+class InvalidRedirectUri(OAuthError):
+    """A redirect URI cannot be registered (RFC 7591 §3.2.2)."""
+
+    error = "invalid_redirect_uri"
+
+
+class InvalidClientMetadata(OAuthError):
+    """A client cannot be registered as it asks to be (RFC 7591 §3.2.2)."""
+
+    error = "invalid_client_metadata"
+
+
+class InvalidToken(OAuthError):
+    """An access token is needed, or is not good for this: 401 (RFC 6750 §3.1)."""
+
+    status = 401
+    error = "invalid_token"
+
+
+class SlowDown(OAuthError):
+    """The address has failed too often of late: 429."""
+
+    status = 429
+    error = "temporarily_unavailable"

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
 
 
 class Pages:
@@ -34,6 +35,14 @@ class Pages:
             "X-Frame-Options": "DENY",
         }
 
-    def render(self, name: str, **values: Any) -> str:
+    def answer(self, name: str, status: int = 200, /, **values: Any) -> Response:
+        """Give a page as a response."""
+        return HTMLResponse(self.render(name, **values), status, headers=self.headers)
+
+    def message(self, title: str, text: str, status: int = 200) -> Response:
+        """Give the page that tells one thing."""
+        return self.answer("message", status, title=title, text=text)
+
+    def render(self, name: str, /, **values: Any) -> str:
         """Give the HTML of a page; every value is escaped."""
         return self._templates.get_template(f"{name}.html").render(style=self._style, **values)

@@ -22,6 +22,11 @@ class Realm:
         return f"{self.issuer}/fhir"
 
     @property
+    def images_url(self) -> str:
+        """Give the DICOMweb base URL, which is the audience of image tokens."""
+        return f"{self.issuer}/dicom-web"
+
+    @property
     def operator(self) -> str:
         """Give issuer and audience of tokens that an operator signs without knowing the public URL."""
         return f"urn:hounsfield:tenant:{self.tenant}"

@@ -4,7 +4,7 @@ RFC 6749, RFC 7009, RFC 7662, OpenID Connect Core and Discovery, SMART App Launc
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,35 +13,60 @@ from starlette.routing import Route
 from fhir_server import tenancy
 from resources.outcome import Unauthorised
 from smart_auth import forms, metadata
+from smart_auth.apps import Apps
 from smart_auth.authorizer import bearer
 from smart_auth.browser import Browser
+from smart_auth.enrolment import Enrolment
+from smart_auth.external_login import ExternalLogin
+from smart_auth.images import Images
 from smart_auth.jose import BadToken
-from smart_auth.oauth_error import InvalidClient, OAuthError
+from smart_auth.login import Login
+from smart_auth.metadata import STYLE
+from smart_auth.oauth_error import InvalidClient, InvalidToken, OAuthError, SlowDown
 from smart_auth.realm import Realm
+from smart_auth.simulator import Simulator
 from smart_auth.smart import Smart
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
+P = TypeVar("P")
 Answer = Callable[[Request], Awaitable[Response]]
 FormAnswer = Callable[[Realm, Mapping[str, str], Mapping[str, str]], Awaitable[Any]]
 
 
 def routes(smart: Smart) -> list[Route]:
     """Give the routes of the authorisation server; the composition root mounts them at the root."""
+    images = Images(smart)
     places: list[tuple[str, str, Answer]] = [
         ("/.well-known/openid-configuration", "GET", _openid_configuration(smart)),
         ("/auth/jwks", "GET", _jwks(smart)),
         ("/auth/token", "POST", _form(smart, smart.tokens.answer)),
         ("/auth/introspect", "POST", _form(smart, smart.introspection.introspect)),
         ("/auth/revoke", "POST", _form(smart, smart.introspection.revoke)),
+        ("/auth/launch", "POST", _form(smart, smart.launching.answer)),
+        ("/auth/register", "POST", _register(smart)),
+        ("/auth/style", "GET", _style),
+        ("/auth/image-session", "POST", _image(smart, images.begin)),
+        ("/auth/study-link", "POST", _image(smart, images.link)),
         ("/auth/userinfo", "GET POST", _userinfo(smart)),
-        ("/auth/authorize", "GET POST", _page(smart, Browser.authorize)),
-        ("/auth/consent", "POST", _page(smart, Browser.decide)),
-        ("/auth/login", "GET", _page(smart, Browser.login_page)),
-        ("/auth/login", "POST", _page(smart, Browser.login)),
-        ("/auth/logout", "GET", _page(smart, Browser.logout_page)),
-        ("/auth/logout", "POST", _page(smart, Browser.logout)),
+        ("/auth/authorize", "GET POST", _page(smart, Browser, Browser.authorize)),
+        ("/auth/consent", "POST", _page(smart, Browser, Browser.decide)),
+        ("/auth/login", "GET", _page(smart, Login, Login.page)),
+        ("/auth/login", "POST", _page(smart, Login, Login.submit)),
+        ("/auth/login/code", "POST", _page(smart, Login, Login.code)),
+        ("/auth/logout", "GET", _page(smart, Login, Login.logout_page)),
+        ("/auth/logout", "POST", _page(smart, Login, Login.logout)),
+        ("/auth/apps", "GET POST", _page(smart, Apps, Apps.answer)),
+        ("/auth/second-factor", "GET POST", _page(smart, Enrolment, Enrolment.answer)),
+        ("/auth/external/{issuer}", "GET", _page(smart, ExternalLogin, ExternalLogin.leave)),
+        (
+            "/auth/external/{issuer}/callback",
+            "GET",
+            _page(smart, ExternalLogin, ExternalLogin.arrive),
+        ),
     ]
+    if smart.policy.simulator:
+        places.append(("/auth/simulator", "GET POST", _page(smart, Simulator, Simulator.answer)))
     return [
         Route(prefix + path, answer, methods=methods.split())
         for prefix in ("", "/t/{tenant}")
@@ -54,7 +79,9 @@ def smart_configuration(smart: Smart) -> Answer:
 
     async def answer(request: Request) -> Response:
         realm = await _realm(smart, request)
-        return JSONResponse(metadata.smart_configuration(realm)) if realm else _absent()
+        return (
+            JSONResponse(metadata.smart_configuration(realm, smart.policy)) if realm else _absent()
+        )
 
     return answer
 
@@ -62,7 +89,9 @@ def smart_configuration(smart: Smart) -> Answer:
 def _openid_configuration(smart: Smart) -> Answer:
     async def answer(request: Request) -> Response:
         realm = await _realm(smart, request)
-        return JSONResponse(metadata.openid_configuration(realm)) if realm else _absent()
+        return (
+            JSONResponse(metadata.openid_configuration(realm, smart.policy)) if realm else _absent()
+        )
 
     return answer
 
@@ -82,10 +111,15 @@ def _form(smart: Smart, take: FormAnswer) -> Answer:
         realm = await _realm(smart, request)
         if realm is None:
             return _absent()
+        address = request.client.host if request.client else ""
         try:
+            if smart.failures.too_many(address):
+                raise SlowDown("There were too many failures from this address")
             form = forms.once(await forms.body(request))
             told = await take(realm, form, request.headers)
         except OAuthError as error:
+            if isinstance(error, InvalidClient):
+                smart.failures.count(address)
             return _error(error, request)
         return JSONResponse(told, headers=_NO_STORE) if told is not None else Response()
 
@@ -114,12 +148,57 @@ def _userinfo(smart: Smart) -> Answer:
     return answer
 
 
-def _page(smart: Smart, show: Callable[[Browser, Request], Awaitable[Response]]) -> Answer:
+def _page(
+    smart: Smart,
+    pages: Callable[[Smart, Realm], P],
+    show: Callable[[P, Request], Awaitable[Response]],
+) -> Answer:
+    """Give what answers a person's browser."""
+
     async def answer(request: Request) -> Response:
         realm = await _realm(smart, request)
-        return await show(Browser(smart, realm), request) if realm else _absent()
+        return await show(pages(smart, realm), request) if realm else _absent()
 
     return answer
+
+
+def _image(smart: Smart, take: Callable[[Realm, Request], Awaitable[Response]]) -> Answer:
+    """Give what answers the bearer of an access token who asks for an image token."""
+
+    async def answer(request: Request) -> Response:
+        realm = await _realm(smart, request)
+        try:
+            return await take(realm, request) if realm else _absent()
+        except OAuthError as error:
+            return _error(error, request)
+
+    return answer
+
+
+def _register(smart: Smart) -> Answer:
+    """Give what answers a client that registers itself (RFC 7591 §3)."""
+
+    async def answer(request: Request) -> Response:
+        realm = await _realm(smart, request)
+        if realm is None:
+            return _absent()
+        try:
+            body = await forms.bounded(request)
+            token = bearer(request.headers) if "authorization" in request.headers else None
+            told = await smart.registration.register(realm, body, token)
+        except Unauthorised:
+            return _challenge("invalid_token", 401)
+        except OAuthError as error:
+            return _error(error, request)
+        return JSONResponse(told, 201, headers=_NO_STORE)
+
+    return answer
+
+
+async def _style(request: Request) -> Response:
+    """Answer with the look of our pages (SMART App Launch 2.2, Styling)."""
+    del request
+    return JSONResponse(STYLE, headers={"Cache-Control": "max-age=3600"})
 
 
 async def _realm(smart: Smart, request: Request) -> Realm | None:
@@ -137,6 +216,10 @@ def _absent() -> Response:
 
 def _error(error: OAuthError, request: Request) -> Response:
     headers = dict(_NO_STORE)
+    if isinstance(error, SlowDown):
+        headers["Retry-After"] = "300"
+    if isinstance(error, InvalidToken):
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if isinstance(error, InvalidClient) and "authorization" in request.headers:
         headers["WWW-Authenticate"] = 'Basic realm="hounsfield"'
     return JSONResponse(error.json(), error.status, headers=headers)

@@ -12,8 +12,20 @@ from urllib.parse import parse_qsl, quote
 from fhir_server.access import LETTERS, Grant, Letter
 
 Level = Literal["patient", "user", "system"]
-WORDS = ("openid", "fhirUser", "launch/patient", "offline_access", "online_access")
+WORDS = (
+    "openid",
+    "fhirUser",
+    "launch",
+    "launch/patient",
+    "launch/encounter",
+    "launch/imagingstudy",
+    "offline_access",
+    "online_access",
+)
 """The scopes that are no claim on resources, as far as they are offered."""
+
+MUST_BE_NAMED = frozenset({"AuditEvent"})
+"""Types that a user's or patient's `*` does not cover: who reads the trail was given it by name."""
 
 _CLINICAL = re.compile(
     r"(?P<level>patient|user|system)/(?P<type>\*|[A-Z][A-Za-z]{0,63})"
@@ -80,7 +92,7 @@ class Scopes:
     @property
     def needs_patient(self) -> bool:
         """Tell whether a patient must be in context, so that the scopes mean anything."""
-        return "launch/patient" in self.words or bool(self.at("patient"))
+        return any(word.startswith("launch/") for word in self.words) or bool(self.at("patient"))
 
     def only(self, levels: Iterable[Level], words: Iterable[str] = ()) -> "Scopes":
         """Give what is left at these levels and of these words."""
@@ -137,6 +149,7 @@ def grants(scopes: Scopes, patient: str | None, fhir_user: str | None) -> tuple[
 
 def _grant(scope: Scope, patient: str | None, fhir_user: str | None) -> Grant | None:
     kind, _, id_ = (fhir_user or "").partition("/")
+    apart = frozenset[str]() if scope.level == "system" else MUST_BE_NAMED
     match scope.level:
         case "patient":
             limit, known = patient, bool(patient)
@@ -145,7 +158,7 @@ def _grant(scope: Scope, patient: str | None, fhir_user: str | None) -> Grant | 
             known = kind in {"Practitioner", "PractitionerRole", "Patient"} and bool(id_)
         case "system":
             limit, known = None, True
-    return Grant(scope.type, scope.letters, limit, scope.query) if known else None
+    return Grant(scope.type, scope.letters, limit, scope.query, apart) if known else None
 
 
 def _scope(item: str) -> Scope:

@@ -27,6 +27,8 @@ class Session(Struct, frozen=True):
     fhir_user: str
     since: int
     expires: int
+    methods: tuple[str, ...] = ("pwd",)
+    """How the person logged in (RFC 8176)."""
 
 
 class Sessions:
@@ -44,19 +46,18 @@ class Sessions:
         self._secret = secret
         self._clock = clock
 
-    async def start(self, realm: Realm, user: User) -> str:
+    async def start(self, realm: Realm, user: User, methods: tuple[str, ...] = ("pwd",)) -> str:
         """Begin a session; gives the Set-Cookie header."""
         value = new_token()
         begun = self._clock()
-        session = Session(
-            digest(value), user.name, user.sub, user.fhir_user, begun, begun + SESSION_MS
-        )
+        until = begun + SESSION_MS
+        session = Session(digest(value), user.name, user.sub, user.fhir_user, begun, until, methods)
         await self._records.put(realm.tenant, session.key, session, expires=session.expires)
         return _set_cookie(realm, _name(realm), value, "Lax", SESSION_MS // 1_000)
 
     async def find(self, realm: Realm, headers: Mapping[str, str]) -> Session | None:
         """Give the session of a request, by lower-case header names; None without a live one."""
-        value = _cookie(headers, _name(realm))
+        value = cookie(headers, _name(realm))
         return await self.get(realm.tenant, digest(value)) if value else None
 
     async def get(self, tenant: str, key: str) -> Session | None:
@@ -90,9 +91,30 @@ class Sessions:
 
     def is_login_token(self, realm: Realm, headers: Mapping[str, str], token: str) -> bool:
         """Tell whether a login form came from the browser that was given it."""
-        seed = _cookie(headers, _name(realm, "login"))
+        seed = cookie(headers, _name(realm, "login"))
         wanted = self._mac(f"login\n{seed}").encode()
         return seed is not None and hmac.compare_digest(wanted, token.encode("utf-8", "replace"))
+
+    def step_token(self, realm: Realm, headers: Mapping[str, str], text: str) -> str:
+        """Give the token of a further step of a login, bound to the browser that began it."""
+        seed = cookie(headers, _name(realm, "login"))
+        return self._mac(f"step\n{seed}\n{text}")
+
+    def is_step_token(
+        self, realm: Realm, headers: Mapping[str, str], text: str, token: str
+    ) -> bool:
+        """Tell whether a form is a further step of a login that this browser began."""
+        wanted = self.step_token(realm, headers, text).encode()
+        begun = cookie(headers, _name(realm, "login")) is not None
+        return begun and hmac.compare_digest(wanted, token.encode("utf-8", "replace"))
+
+    def outgoing_cookie(self, realm: Realm, value: str) -> str:
+        """Give the Set-Cookie header that binds a login at an external provider to this browser."""
+        return _set_cookie(realm, _name(realm, "external"), value, "Lax", 600)
+
+    def outgoing(self, realm: Realm, headers: Mapping[str, str]) -> str | None:
+        """Give what a browser that was sent to an external provider holds."""
+        return cookie(headers, _name(realm, "external"))
 
     def _mac(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
@@ -123,7 +145,8 @@ def _set_cookie(realm: Realm, name: str, value: str, same_site: str, seconds: in
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
 
 
-def _cookie(headers: Mapping[str, str], name: str) -> str | None:
+def cookie(headers: Mapping[str, str], name: str) -> str | None:
+    """Give the value of a cookie, by lower-case header names; None without one."""
     text = headers.get("cookie", "")
     if name not in text or len(text) > _LONGEST_COOKIE:
         return None

@@ -58,10 +58,22 @@ class Tokens:
             raise InvalidRequest("grant_type is required")
         if kind not in kinds:
             raise UnsupportedGrantType(f"grant_type must be one of {', '.join(kinds)}")
-        client = await self._clients.client(realm, form, headers)
+        client = await self._unnamed(realm, form, headers)
+        client = client or await self._clients.client(realm, form, headers)
         if kind not in client.grant_types:
             raise UnauthorizedClient(f"This client is not registered for {kind}")
         return await kinds[kind](realm, client, form)
+
+    async def _unnamed(self, realm: Realm, form: Form, headers: Mapping[str, str]) -> Client | None:
+        """Give the public client of a refresh that names no client, as RFC 6749 §6 allows it to.
+
+        Its refresh token says whose it is; a client with a secret or keys must prove itself.
+        """
+        named = "authorization" in headers or any(name.startswith("client_") for name in form)
+        if named or form.get("grant_type") != "refresh_token":
+            return None
+        holder = await self._grants.holder(realm.tenant, form.get("refresh_token", ""))
+        return await self._clients.public(realm, holder) if holder else None
 
     async def _authorization_code(self, realm: Realm, client: Client, form: Form) -> Answer:
         granted = await self._grants.redeem(
@@ -71,8 +83,8 @@ class Tokens:
             _required(form, "redirect_uri"),
             _required(form, "code_verifier"),
         )
-        answer = self._response(realm, granted, scopes.parse(granted.scope))
         expires = await self._refreshable_until(realm, granted)
+        answer = self._response(realm, granted, scopes.parse(granted.scope), expires)
         if expires is not None:
             answer["refresh_token"] = await self._grants.refresh_token(
                 realm.tenant, granted, expires
@@ -87,7 +99,8 @@ class Tokens:
         if await self._refreshable_until(realm, granted) is None:
             raise InvalidGrant("The login session that this grant was bound to has ended")
         following = await self._grants.rotate(realm.tenant, value, found)
-        return {**self._response(realm, granted, narrowed), "refresh_token": following}
+        answer = self._response(realm, granted, narrowed, found.value.expires)
+        return {**answer, "refresh_token": following}
 
     async def _client_credentials(self, realm: Realm, client: Client, form: Form) -> Answer:
         """Give a backend service its token, system/ scopes only (SMART Backend Services §4)."""
@@ -121,7 +134,10 @@ class Tokens:
             return session.expires if session else None
         return None
 
-    def _response(self, realm: Realm, granted: Granted, allowed: scopes.Scopes) -> Answer:
+    def _response(
+        self, realm: Realm, granted: Granted, allowed: scopes.Scopes, expires: int | None
+    ) -> Answer:
+        """Give the response; `expires` is until when the grant can be renewed (ms since 1970 UTC)."""
         claims = new_claims(
             realm,
             self._clock(),
@@ -132,13 +148,13 @@ class Tokens:
             grant=granted.id,
             patient=granted.patient,
             fhir_user=granted.fhir_user,
-            context=granted.context,
+            context=granted.launch.references,
+            launch=granted.launch,
+            until=(expires or 0) // 1_000,
+            session=_bound(granted) if expires else "",
         )
         answer = _bearer(self._signer.sign(claims), ACCESS_S, allowed.text)
-        if granted.patient is not None:
-            answer |= {"patient": granted.patient, "need_patient_banner": True}
-        if granted.context:
-            answer["fhirContext"] = [{"reference": reference} for reference in granted.context]
+        answer |= granted.launch.parameters(granted.patient)
         if "openid" in allowed:
             answer["id_token"] = self._id_token(realm, granted, allowed)
         return answer
@@ -154,12 +170,19 @@ class Tokens:
             "exp": since + ACCESS_S,
             "auth_time": granted.authenticated // 1_000,
         }
+        if granted.methods:
+            claims["amr"] = list(granted.methods)
         if granted.nonce is not None:
             claims["nonce"] = granted.nonce
         if "fhirUser" in allowed:
             claims["fhirUser"] = f"{realm.fhir_url}/{granted.fhir_user}"
         header = {"alg": ALGORITHM, "kid": self._keys.kid, "typ": "JWT"}
         return jose.signed(header, claims, self._keys.signing)
+
+
+def _bound(granted: Granted) -> str:
+    """Give the place of the login session that a grant ends with, empty where it outlasts it."""
+    return "" if "offline_access" in scopes.parse(granted.scope).words else granted.session
 
 
 def _bearer(token: str, seconds: int, scope: str) -> Answer:

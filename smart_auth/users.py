@@ -1,24 +1,25 @@
-"""Who can log in: a name, a FHIR identity, a role and a password; kept outside FHIR."""
+"""Who can log in: a name, a FHIR identity, a role and a password or a provider; kept outside FHIR."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable
 
+import msgspec
 from msgspec import Struct
 
 from fhir_server.store.port import Documents
+from smart_auth.attempts import Attempts
 from smart_auth.passwords import LONGEST, Passwords
 from smart_auth.records import Records, now
 from smart_auth.revocation import Revocations
 
-TRIES = 5
-LOCKED_MS = 15 * 60 * 1_000
 SHORTEST = 8
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,126}[^\s\x00-\x1f\x7f])?")
-_FHIR_USER = re.compile(
+FHIR_USER = re.compile(
     r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}"
 )
-_RACERS = 50
+"""A relative reference to someone who may log in."""
 
 
 class User(Struct, frozen=True):
@@ -30,12 +31,16 @@ class User(Struct, frozen=True):
     role: str
     password_hash: str
     created: int
+    second_factor: bool = False
+    """Whether a login without a second factor is not enough."""
+    issuer: str = ""
+    """The external provider that the person logs in at; there is no password then."""
 
 
-class Tries(Struct, frozen=True):
-    """How often a password was tried without success; forgotten after a while."""
+class Subject(Struct, frozen=True):
+    """The role of a person, by the `sub` of the tokens."""
 
-    count: int
+    role: str
 
 
 class UserExists(Exception):
@@ -49,7 +54,8 @@ class Users:
         self, documents: Documents, passwords: Passwords, clock: Callable[[], int] = now
     ) -> None:
         self._users = Records(documents, "smart.users", User)
-        self._tries = Records(documents, "smart.tries", Tries)
+        self._roles = Records(documents, "smart.subjects", Subject)
+        self._tries = Attempts(documents, "smart.tries", clock)
         self._passwords = passwords
         self._clock = clock
 
@@ -64,25 +70,29 @@ class Users:
         Each try is counted before the password is looked at, so parallel guesses get no more than five.
         """
         user = await self.get(tenant, name) if _NAME.fullmatch(name.strip()) else None
-        allowed = user is not None and await self._count_a_try(tenant, user.name)
+        allowed = user is not None and await self._tries.count(tenant, user.name)
         stored = user.password_hash if user is not None and allowed else None
         if not await self._passwords.verify(stored, password) or user is None:
             return None
-        await self._tries.delete(tenant, user.name)
+        await self._tries.forget(tenant, user.name)
         return user
 
-    async def _count_a_try(self, tenant: str, name: str) -> bool:
-        """Count a try; tells False where none is left until the lock ends."""
-        for _ in range(_RACERS):
-            found = await self._tries.get(tenant, name)
-            count, revision = (found.value.count, found.revision) if found else (0, 0)
-            if count >= TRIES:
-                return False
-            until = self._clock() + LOCKED_MS
-            tried = Tries(count + 1)
-            if await self._tries.put(tenant, name, tried, expires=until, revision=revision):
-                return True
-        return False
+    async def arrived(
+        self, tenant: str, issuer: str, subject: str, fhir_user: str, role: str
+    ) -> User:
+        """Give the account of a person whom an external provider vouches for, made at the first login."""
+        hashed = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:32]
+        name = _normal(f"{issuer}:{hashed}")
+        while True:
+            found = await self._users.get(tenant, name)
+            sub = found.value.sub if found else uuid.uuid4().hex
+            created = found.value.created if found else self._clock()
+            user = User(name, sub, fhir_user, role, "", created, issuer=issuer)
+            revision = found.revision if found else 0
+            unchanged = found is not None and found.value == user
+            if unchanged or await self._users.put(tenant, name, user, revision=revision):
+                await self._roles.put(tenant, sub, Subject(role))
+                return user
 
 
 async def add_user(
@@ -101,7 +111,18 @@ async def add_user(
     users = Records(documents, "smart.users", User)
     if not await users.put(tenant, name, user, revision=0):
         raise UserExists(f"There is already a user {name}")
+    await Records(documents, "smart.subjects", Subject).put(tenant, user.sub, Subject(role))
     return user
+
+
+async def demand_second_factor(documents: Documents, tenant: str, name: str) -> User | None:
+    """Let an account log in with a second factor only, from now on; None where there is no such account."""
+    users = Records(documents, "smart.users", User)
+    while found := await users.get(tenant, _normal(name)):
+        user = msgspec.structs.replace(found.value, second_factor=True)
+        if await users.put(tenant, user.name, user, revision=found.revision):
+            return user
+    return None
 
 
 async def list_users(documents: Documents, tenant: str) -> tuple[User, ...]:
@@ -122,7 +143,7 @@ async def remove_user(documents: Documents, tenant: str, name: str) -> bool:
 def _check(name: str, fhir_user: str, password: str) -> None:
     if not _NAME.fullmatch(name):
         raise ValueError("A user's name is 1 to 128 characters without control characters")
-    if not _FHIR_USER.fullmatch(fhir_user):
+    if not FHIR_USER.fullmatch(fhir_user):
         raise ValueError(
             "fhirUser is a relative reference such as Practitioner/ID; Practitioner,"
             " PractitionerRole, Patient, RelatedPerson and Person may log in"

@@ -40,9 +40,11 @@ def size() -> Callable[[int, int], int]:
 
 
 @pytest.fixture(scope="session")
-def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real replica set, without a database; it is started for the session if need be."""
-    with mongod.replica_set_of_one(tmp_path_factory.mktemp("mongod")) as url:
+def mongo_url(
+    tmp_path_factory: pytest.TempPathFactory, size: Callable[[int, int], int]
+) -> Iterator[str]:
+    """The URL of a real replica set, without a database: of one member, in `make prove` of three."""
+    with mongod.replica_set(tmp_path_factory.mktemp("mongod"), size(1, 3)) as url:
         yield url
 
 

@@ -5,12 +5,14 @@ import uuid
 from dataclasses import dataclass
 
 from ai_observations.inference import InstalledModels
+from conformance import checks
 from conformance.validate import Validator
 from fhir_server import registry, tenancy
 from fhir_server.app.clock import now
 from fhir_server.app.stores import Adapter
 from fhir_server.app.work import Work
 from fhir_server.context import Policy, Services
+from fhir_server.interactions.profiles import TenantProfiles
 from fhir_server.jobs.status import PLACE
 from fhir_server.search import modifiers
 from fhir_server.search.modifier import Modifier
@@ -52,8 +54,8 @@ async def services(
         documents=store,
         definitions=definitions,
         planner=Planner(meaning.parameters, found, definitions.resource_types),
-        validator=Validator(definitions),
-        paging=Paging(await secret(store, "paging")),
+        validator=Validator(definitions, leeway(settings)),
+        paging=Paging(await secret(store, "paging"), settings.cursor_minutes * 60_000),
         clock=now,
         new_id=lambda: str(uuid.uuid4()),
         policy=policy(settings),
@@ -62,9 +64,16 @@ async def services(
         capabilities=meaning.statements.capabilities(),
         terminology=meaning.statements.terminology(),
         models=installed,
+        profiles=TenantProfiles(settings.claimed_profiles),
         wake=made.runner.wake,
         purge=kept.purge,
     )
+
+
+def leeway(settings: Settings) -> checks.Policy:
+    """Give what validation does where R4 leaves the choice."""
+    understood = frozenset(settings.understood_modifiers)
+    return checks.Policy(settings.modifier_extensions, understood)
 
 
 def policy(settings: Settings) -> Policy:
@@ -76,6 +85,7 @@ def policy(settings: Settings) -> Policy:
         delete_several=settings.conditional_delete == "multiple",
         page_size=settings.page_size,
         page_limit=settings.page_limit,
+        include_limit=settings.include_limit,
     )
 
 

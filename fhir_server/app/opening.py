@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 from ai_observations import registry as models
 from ai_observations.inference import InstalledModels
 from ai_observations.process import InferenceProcess
 from dicomweb_bridge.archive.local import LocalArchive
 from fhir_server.access import Access
-from fhir_server.app import edges, interactions, stores
+from fhir_server.app import edges, interactions, stores, trail
 from fhir_server.app.interactions import Meaning
 from fhir_server.app.stores import Adapter
 from fhir_server.app.work import Contexts, work
@@ -50,11 +52,14 @@ async def installation(
             stack.push_async_callback(archive.close)
         house = await _house(settings, public_url.rstrip("/"), meaning, store, archive)
         stack.push_async_callback(house.process.close)
+        if house.audit is not None:
+            stack.push_async_callback(house.audit.close)
         await house.uploaded.look()
         watch = Child("uploaded", house.uploaded.watch)
         watch.start()
         stack.push_async_callback(watch.stop)
         if serving and leading:
+            await house.reindexing.catch_up()
             house.children.extend(edges.children(house, store))
         for child in house.children:
             stack.push_async_callback(child.stop)
@@ -75,15 +80,23 @@ async def _house(
         return house.context(tenant, access)
 
     uploaded = Uploaded(store, meaning.definitions, meaning.parameters)
-    made = work(settings, store, Contexts(ours, context_for), uploaded, (archive, process))
+    smart = edges.smart(settings, store, public_url, (context_for, ours))
+    audit = trail.auditing(settings, store, smart.keys, public_url, ours)
+    contexts = Contexts(ours, context_for, partial(trail.job, audit))
+    made = work(settings, store, contexts, uploaded, (archive, process))
     kept = stores.kept(settings, store)
     services = await interactions.services(settings, meaning, store, kept, (made, installed))
-    smart = edges.smart(settings, store, public_url, context_for)
+    services = replace(services, audit=audit.trail if audit else None)
     house = Installation(
         settings=settings,
         public_url=public_url,
         services=services,
-        tenants=TenantServices(services, uploaded, meaning.statements),
+        tenants=TenantServices(
+            services,
+            uploaded,
+            meaning.statements,
+            stores.shelf(meaning.parameters, meaning.statements),
+        ),
         statements=meaning.statements,
         uploaded=uploaded,
         reindexing=made.reindexing,
@@ -92,6 +105,7 @@ async def _house(
         kept=kept,
         smart=smart,
         authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
+        limits=None if settings.auth == "open" else edges.limits(settings, store, ours),
         archive=archive,
         ingest=edges.ingest(settings, archive, public_url, ours),
         visible=VisibleStudies(context_for),
@@ -100,7 +114,8 @@ async def _house(
         exporting=made.exporting,
         deferred=made.deferred,
         runner=made.runner,
-        listener=edges.listener(settings, store, ours),
-        copied=stores.copied(store),
+        listener=edges.listener(settings, store, ours, audit),
+        audit=audit,
+        copied=store,
     )
     return house

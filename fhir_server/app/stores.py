@@ -1,20 +1,37 @@
 """Which store adapter the settings name, and where its large contents are kept."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
 from fhir_server.app.clock import now
+from fhir_server.jobs.uploaded import Uploaded
 from fhir_server.search.match import Clinical
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.settings import Settings, SettingsError
+from fhir_server.shelf import PUBLISHED, Shelf
+from fhir_server.statements import Statements
+from fhir_server.store.memory import MemoryStore
 from fhir_server.store.out_of_line import OutOfLine
-from fhir_server.store.port import Care, Documents, Store
+from fhir_server.store.port import Blobs, Care, Copied, Documents, Extract, Store
 from fhir_server.store.sqlite.blobs import FileBlobs
 from fhir_server.store.sqlite.store import SqliteStore
+from resources import definitions as r4
 
 
-class Adapter(Store, Documents, Care, Protocol):
-    """What a store adapter is: all three ports over one database."""
+class Shared(Store, Documents, Care, Copied, Protocol):
+    """An adapter that keeps large contents itself, for every server that shares it."""
+
+    @property
+    def contents(self) -> Blobs:
+        """Where they are."""
+
+    async def restore(self, folder: Path, extract: Callable[[], Awaitable[Extract]]) -> int:
+        """Put a copy back into an empty store; raises NotEmpty."""
+
+
+Adapter = SqliteStore | Shared
+"""What a store adapter is: all three ports over one database."""
 
 
 def chosen(settings: Settings, parameters: SearchParameters) -> Adapter:
@@ -32,7 +49,18 @@ def chosen(settings: Settings, parameters: SearchParameters) -> Adapter:
     return SqliteStore(file, clock=now, clinical=clinical)
 
 
-def _mongo(url: str, clinical: Clinical) -> Adapter:
+def shelf(parameters: SearchParameters, statements: Statements) -> Shelf:
+    """Give what the server itself defines; it is in memory, and indexed when it is asked for."""
+
+    def clinical(type_: str) -> str | None:
+        atom = parameters.clinical(type_)
+        return atom.name if atom else None
+
+    held = MemoryStore(clock=lambda: PUBLISHED, clinical=clinical)
+    return Shelf(held, parameters.values, statements.operation_definitions)
+
+
+def _mongo(url: str, clinical: Clinical) -> Shared:
     try:
         from fhir_server.store.mongo.store import MongoStore  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as missing:
@@ -45,13 +73,27 @@ def _mongo(url: str, clinical: Clinical) -> Adapter:
 
 
 def kept(settings: Settings, store: Adapter) -> OutOfLine:
-    """Give the store with large contents beside it; in one of several machines they stay inside."""
-    blobs = FileBlobs(settings.data / "blobs")
+    """Give the store with large contents beside it: in files, or where all servers of the store find them."""
     if isinstance(store, SqliteStore):
-        return OutOfLine(store, store, blobs)
-    return OutOfLine(store, store, blobs, large=settings.max_body_bytes)
+        return OutOfLine(store, store, FileBlobs(settings.data / "blobs"))
+    return OutOfLine(store, store, store.contents)
 
 
-def copied(store: Adapter) -> SqliteStore | None:
-    """Give the store where it can copy itself."""
-    return store if isinstance(store, SqliteStore) else None
+async def refill(settings: Settings, folder: Path) -> None:
+    """Put the copy of a shared store into the empty one that the settings name; raises NotEmpty."""
+    definitions = r4.load()
+    parameters = SearchParameters(definitions)
+    store = chosen(settings, parameters)
+    if isinstance(store, SqliteStore):
+        raise SettingsError("store: an embedded store is put back as its file")
+    uploaded = Uploaded(store, definitions, parameters)
+
+    async def extract() -> Extract:
+        await uploaded.look()
+        return uploaded.extract
+
+    await store.open()
+    try:
+        await store.restore(folder, extract)
+    finally:
+        await store.close()

@@ -30,10 +30,11 @@ ContextFor = Callable[[str, Access], Context]
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """How contexts are made: our own, and a caller's."""
+    """How contexts are made: our own, and a caller's; and how the jobs of a kind, by its name, are told."""
 
     ours: Ours
     of: ContextFor
+    told: Callable[[Kind, str], Kind] = lambda kind, _: kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def work(
     index = parameter_index.ParameterIndex(store, uploaded, ours)
     reindex = reindexing.Reindexing(store, uploaded.extract, ours)
     kinds = {
-        infer.KIND: Kind(inference.work, shown.given),
-        export.KIND: exporting.kind(),
+        infer.KIND: contexts.told(Kind(inference.work, shown.given), "infer"),
+        export.KIND: contexts.told(exporting.kind(), "export"),
         deferred.KIND: later.kind(),
         parameter_index.KIND: index.kind(),
         reindexing.KIND: reindex.kind(),

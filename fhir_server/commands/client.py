@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fhir_server.command import Actions, command, refused, within
 from fhir_server.settings import Settings, SettingsError
@@ -10,8 +10,6 @@ from fhir_server.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from fhir_server.installation import Installation
     from smart_auth.clients import Client, Registration
-
-_METHODS = {"public": "none", "secret": "client_secret_basic", "asymmetric": "private_key_jwt"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -32,10 +30,16 @@ def _arguments(parser: ArgumentParser) -> None:
         "--jwks", metavar="FILE|URL", help="a client that signs assertions: its public keys"
     )
     add.add_argument("--launch-uri", metavar="URI", help="where an EHR opens the app")
+    add.add_argument(
+        "--launches",
+        action="store_true",
+        help="it is an EHR: it may launch apps (POST /auth/launch)",
+    )
     listed = actions.add("list", "list the clients, without secrets")
     remove = actions.add("remove", "remove a client and end its tokens")
     remove.add_argument("id", metavar="ID")
-    for action in (add, listed, remove):
+    invite = actions.add("invite", "print a token with which one client may register itself")
+    for action in (add, listed, remove, invite):
         action.add_argument("--tenant", default="default", metavar="NAME")
     for action in (add, listed):
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -49,12 +53,15 @@ def client(given: Namespace, settings: Settings) -> int:
             return _add(given, settings)
         case "list":
             return _list(given, settings)
+        case "invite":
+            return _invite(given, settings)
         case _:
             return _remove(given, settings)
 
 
 def _add(given: Namespace, settings: Settings) -> int:
     from smart_auth import clients
+    from smart_auth.registration import information
 
     try:
         registration = _registration(given)
@@ -67,7 +74,7 @@ def _add(given: Namespace, settings: Settings) -> int:
         raise
     except (clients.ClientExists, ValueError) as fault:
         return refused(fault)
-    told = {**_metadata(added), **({"client_secret": secret} if secret else {})}
+    told = {**information(added), **({"client_secret": secret} if secret else {})}
     if given.json:
         print(json.dumps(told))
         return 0
@@ -89,21 +96,33 @@ def _registration(given: Namespace) -> "Registration":
         given.scope,
         clients.read_keys(given.jwks) if given.jwks else None,
         given.launch_uri,
+        given.launches,
     )
 
 
 def _list(given: Namespace, settings: Settings) -> int:
     from smart_auth import clients
+    from smart_auth.registration import information
 
     async def work(house: "Installation") -> "tuple[Client, ...]":
         return await clients.list_clients(house.services.documents, given.tenant)
 
     found = within(settings, work, given.tenant)
     if given.json:
-        print(json.dumps([_metadata(one) for one in found]))
+        print(json.dumps([information(one) for one in found]))
         return 0
     for one in found:
         print(_line(one))
+    return 0
+
+
+def _invite(given: Namespace, settings: Settings) -> int:
+    from smart_auth import registration
+
+    async def work(house: "Installation") -> str:
+        return await registration.invite(house.services.documents, given.tenant)
+
+    print(within(settings, work, given.tenant))
     return 0
 
 
@@ -121,20 +140,3 @@ def _remove(given: Namespace, settings: Settings) -> int:
 
 def _line(one: "Client") -> str:
     return "  ".join((one.id, one.kind, one.name, one.scopes, *one.redirect_uris))
-
-
-def _metadata(one: "Client") -> dict[str, Any]:
-    """Give the client metadata of RFC 7591 §2, never the secret's hash."""
-    metadata = {
-        "client_id": one.id,
-        "client_name": one.name,
-        "client_id_issued_at": one.created // 1000,
-        "token_endpoint_auth_method": _METHODS[one.kind],
-        "grant_types": list(one.grant_types),
-        "redirect_uris": list(one.redirect_uris),
-        "scope": one.scopes,
-        "launch_uri": one.launch_uri,
-        "jwks": one.jwks,
-        "jwks_uri": one.jwks_url,
-    }
-    return {name: value for name, value in metadata.items() if value not in (None, [])}

@@ -11,7 +11,9 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that backup made")
 
 
-@command("restore", "put a backup into an empty data folder", takes="data", configure=_arguments)
+@command(
+    "restore", "put a backup into an empty data folder", takes="data store", configure=_arguments
+)
 def restore(given: Namespace, settings: Settings) -> int:
     """Restore and tell the position; 1 if it is refused, with the reason on standard error."""
     import asyncio

@@ -16,14 +16,43 @@ def _arguments(parser: ArgumentParser) -> None:
     actions = Actions(parser)
     add = actions.add("add", "register a tenant; its doors open below /t/NAME")
     add.add_argument("name", metavar="NAME", help="lower-case letters, digits and '-', at most 63")
+    chosen = actions.add("set", "override a setting for one tenant")
+    chosen.add_argument("name", metavar="NAME", help="the tenant; `default` is one")
+    chosen.add_argument(
+        "--claimed-profiles",
+        required=True,
+        choices=("off", "report", "reject", "inherit"),
+        help="what is done about profiles that resources claim; inherit: as the setting says",
+    )
     listed = actions.add("list", "list the tenants")
     listed.add_argument("--json", action="store_true", help="print JSON")
 
 
-@command("tenant", "register or list tenants", configure=_arguments)
+@command("tenant", "register, set or list tenants", configure=_arguments)
 def tenant(given: Namespace, settings: Settings) -> int:
     """Do the action; 1 if it is refused, with the reason on standard error."""
-    return _add(given, settings) if given.action == "add" else _list(given, settings)
+    match given.action:
+        case "add":
+            return _add(given, settings)
+        case "set":
+            return _set(given, settings)
+        case _:
+            return _list(given, settings)
+
+
+def _set(given: Namespace, settings: Settings) -> int:
+    from fhir_server.interactions.profiles import CLAIMED, SETTINGS
+
+    async def work(house: "Installation") -> None:
+        documents = house.services.documents
+        if given.claimed_profiles == "inherit":
+            await documents.delete(given.name, SETTINGS, CLAIMED)
+        else:
+            await documents.put(given.name, SETTINGS, CLAIMED, given.claimed_profiles.encode())
+
+    within(settings, work, given.name)
+    print(f"{given.name}  claimed profiles: {given.claimed_profiles}")
+    return 0
 
 
 def _add(given: Namespace, settings: Settings) -> int:

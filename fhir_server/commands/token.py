@@ -10,6 +10,8 @@ from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from fhir_server.installation import Installation
+    from smart_auth.keys import KeyRing
+    from smart_auth.operator_token import OperatorToken
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -33,7 +35,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def token(given: Namespace, settings: Settings) -> int:
     """Print the token; 1 if the scopes mean nothing as asked, with the reason on standard error."""
     from smart_auth.keys import KeyRing, UnsafeKeys
-    from smart_auth.smart import OperatorToken, mint
+    from smart_auth.operator_token import OperatorToken, mint
 
     asked = OperatorToken(
         given.scope,
@@ -49,12 +51,48 @@ def token(given: Namespace, settings: Settings) -> int:
     try:
         if given.tenant != tenancy.DEFAULT:
             within(settings, _nothing, given.tenant)
-        print(mint(KeyRing(folder), asked))
+        keys = KeyRing(folder)
+        made = mint(keys, asked)
+        _told(settings, keys, asked)
+        print(made)
     except SettingsError:
         raise
     except (ValueError, UnsafeKeys) as fault:
         return refused(fault)
     return 0
+
+
+def _told(settings: Settings, keys: "KeyRing", asked: "OperatorToken") -> None:
+    """Keep in the audit trail that a token was issued; raises ValueError where it cannot be kept."""
+    import getpass
+    import time
+
+    from fhir_server.audit.journal import Journal, JournalFailed
+    from fhir_server.audit.record import Record
+
+    if settings.audit == "off":
+        return
+    journal = Journal(settings.data / "audit", keys.secret("audit"))
+    try:
+        journal.append(
+            Record(
+                time.time_ns() // 1_000_000,
+                asked.tenant,
+                "command",
+                "token",
+                200,
+                subject=f"operator:{getpass.getuser()}",
+                client="hounsfield",
+                user=asked.fhir_user or "",
+                what=(f"Patient/{asked.patient}",) if asked.patient else (),
+                query=(("grant_type", "operator"), ("scope", asked.scope)),
+                note=asked.scope,
+            )
+        )
+    except JournalFailed:
+        raise ValueError("the audit trail cannot be written, so no token is issued") from None
+    finally:
+        journal.close()
 
 
 async def _nothing(house: "Installation") -> None:

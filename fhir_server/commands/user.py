@@ -27,11 +27,23 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="read the password from the first line of standard input",
     )
+    add.add_argument(
+        "--second-factor",
+        action="store_true",
+        help="the account needs an authenticator app, which is set up at the first login",
+    )
+    factor = actions.add("second-factor", "demand a second factor, or take a lost one away")
+    factor.add_argument("name", metavar="NAME")
+    which = factor.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--require", action="store_true", help="from now on the password is not enough"
+    )
+    which.add_argument("--reset", action="store_true", help="forget the app and the recovery codes")
     listed = actions.add("list", "list the accounts, without passwords")
     listed.add_argument("--json", action="store_true", help="print JSON")
     remove = actions.add("remove", "remove an account, end its sessions and tokens")
     remove.add_argument("name", metavar="NAME")
-    for action in (add, listed, remove):
+    for action in (add, factor, listed, remove):
         action.add_argument("--tenant", default="default", metavar="NAME")
 
 
@@ -43,6 +55,8 @@ def user(given: Namespace, settings: Settings) -> int:
             return _add(given, settings)
         case "list":
             return _list(given, settings)
+        case "second-factor":
+            return _second_factor(given, settings)
         case _:
             return _remove(given, settings)
 
@@ -51,17 +65,17 @@ def _add(given: Namespace, settings: Settings) -> int:
     from smart_auth import users
 
     try:
+        _refuse_unknown(given.role, settings)
         password = _from_stdin() if given.password_stdin else _asked()
 
         async def work(house: "Installation") -> "User":
-            return await users.add_user(
-                house.services.documents,
-                given.tenant,
-                given.name,
-                given.fhir_user,
-                password,
-                given.role,
+            documents = house.services.documents
+            made = await users.add_user(
+                documents, given.tenant, given.name, given.fhir_user, password, given.role
             )
+            if given.second_factor:
+                await users.demand_second_factor(documents, given.tenant, given.name)
+            return made
 
         added = within(settings, work, given.tenant)
     except SettingsError:
@@ -70,6 +84,15 @@ def _add(given: Namespace, settings: Settings) -> int:
         return refused(fault)
     print(_line(added))
     return 0
+
+
+def _refuse_unknown(role: str, settings: Settings) -> None:
+    """Refuse a role that the file of roles does not have; raises ValueError."""
+    from smart_auth import roles
+
+    known = roles.load(settings.roles)
+    if role and role not in known:
+        raise ValueError(f"There is no such role; there are {', '.join(sorted(known))}")
 
 
 def _from_stdin() -> str:
@@ -101,6 +124,23 @@ def _list(given: Namespace, settings: Settings) -> int:
         return 0
     for one in found:
         print(_line(one))
+    return 0
+
+
+def _second_factor(given: Namespace, settings: Settings) -> int:
+    from smart_auth import users
+
+    async def work(house: "Installation") -> bool:
+        documents, tenant = house.services.documents, given.tenant
+        if given.require:
+            return await users.demand_second_factor(documents, tenant, given.name) is not None
+        user = await house.smart.users.get(tenant, given.name)
+        return user is not None and await house.smart.factors.remove(tenant, user.sub)
+
+    if not within(settings, work, given.tenant):
+        return refused(f"There is no user {given.name}, or no second factor to forget")
+    told = "needs a second factor from now on" if given.require else "has no second factor now"
+    print(f"{given.name} {told}")
     return 0
 
 

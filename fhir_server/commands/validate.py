@@ -2,53 +2,110 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import command
+from fhir_server.command import COULD_NOT, command, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
+    from conformance.profile.checked import ProfileChecks
     from fhir_server.files import Found
-    from resources.model import Resource
+    from fhir_server.installation import Installation
     from resources.outcome import Issue
 
-_COULD_NOT = 2
+Checks = Callable[[Sequence[str]], Awaitable["ProfileChecks"]]
+"""Gives the checks with all that these canonicals draw on."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="NDJSON, resource or folder"
     )
-    parser.add_argument("--profile", metavar="URL", help="validate against a profile too")
+    parser.add_argument(
+        "--profile",
+        metavar="URL",
+        help="validate against a profile too, one that is shipped or that the data folder holds",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print each OperationOutcome as one JSON line"
     )
 
 
-@command("validate", "check resources against R4", configure=_arguments)
+@command(
+    "validate",
+    "check resources against R4 and the profiles that they claim",
+    takes="data store",
+    configure=_arguments,
+)
 def validate(given: Namespace, settings: Settings) -> int:
-    """Validate each resource of the files."""
-    del settings
-    from conformance.validate import Validator
-    from fhir_server.files import files, resources
-    from resources import definitions
+    """Validate each resource of the files; what is not known of a profile is a warning."""
+    from fhir_server.files import files
 
-    if given.profile:
-        print("hounsfield: profiles are not validated in this version", file=sys.stderr)
-        return _COULD_NOT
     try:
         found = files(given.paths)
     except FileNotFoundError as fault:
         print(f"hounsfield: {fault}", file=sys.stderr)
-        return _COULD_NOT
-    validator = Validator(definitions.load())
-    wrong = [_tell(given, one, validator.check) for path in found for one in resources(path)]
-    return int(any(wrong))
+        return COULD_NOT
+    if settings.store is None and not settings.data.exists():
+        import asyncio
+
+        return asyncio.run(_validated(given, found, _shipped()))
+
+    async def work(house: "Installation") -> int:
+        return await _validated(given, found, _of(house))
+
+    return within(settings, work)
 
 
-def _tell(given: Namespace, one: "Found", check: "Callable[[Resource], tuple[Issue, ...]]") -> bool:
+def _shipped() -> Checks:
+    """Give the checks against profiles that come with the program; there is no data folder."""
+    from conformance.canonicals import Canonicals, shipped
+    from conformance.profile.checked import ProfileChecks
+    from resources import definitions
+
+    held = ProfileChecks(definitions.load(), Canonicals(shipped()))
+
+    async def checks(_: Sequence[str]) -> "ProfileChecks":
+        return held
+
+    return checks
+
+
+def _of(house: "Installation") -> Checks:
+    """Give the checks against profiles that the data folder holds, those of its packages among them."""
+    from fhir_server import tenancy
+    from fhir_server.interactions.profiles import TenantProfiles
+
+    context, profiles = house.ours(tenancy.DEFAULT), TenantProfiles(house.settings.claimed_profiles)
+
+    async def checks(canonicals: Sequence[str]) -> "ProfileChecks":
+        return await profiles.checks(context, canonicals)
+
+    return checks
+
+
+async def _validated(given: Namespace, found: list[Path], checks: Checks) -> int:
+    """Check the resources of the files one by one; gives the exit status."""
+    from conformance.profile import whole
+    from conformance.validate import Validator
+    from fhir_server.files import resources
+    from resources import definitions
+
+    base = Validator(definitions.load()).check
+    named = given.profile or ""
+    wrong = False
+    for one in (held for path in found for held in resources(path)):
+        issues: tuple[Issue, ...] = ()
+        if one.resource is not None:
+            held = await checks(whole.drawn_on(one.resource, named))
+            issues = whole.issues(one.resource, base, held, named)
+        wrong |= _tell(given, one, issues)
+    return int(wrong)
+
+
+def _tell(given: Namespace, one: "Found", found: "tuple[Issue, ...]") -> bool:
     """Print the outcome of one resource; tells whether it has an error."""
     from resources.model import serialise
     from resources.outcome import Issue, operation_outcome
@@ -56,7 +113,7 @@ def _tell(given: Namespace, one: "Found", check: "Callable[[Resource], tuple[Iss
     if one.resource is None:
         issues: tuple[Issue, ...] = (Issue("fatal", "structure", one.problem),)
     else:
-        issues = check(one.resource) or (Issue("information", "informational", "No issue"),)
+        issues = found or (Issue("information", "informational", "No issue"),)
     if given.json:
         print(serialise(operation_outcome(issues)).decode())
     else:

@@ -1,6 +1,7 @@
 """The FHIR door over HTTP: ASGI request to FhirRequest, FhirResponse to ASGI (FHIR R4 http.html)."""
 
 import asyncio
+import contextlib
 import functools
 import re
 import time
@@ -14,6 +15,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.access import Access, Authorizer
+from fhir_server.audit.trail import Trail
 from fhir_server.context import Context, Services
 from fhir_server.http import content, negotiation, rendering
 from fhir_server.http.metrics import Metrics
@@ -50,6 +52,7 @@ class Ports:
     metrics: Metrics
     max_body: int
     origins: re.Pattern[str]
+    trail: Trail | None = None
 
 
 class FhirDoor:
@@ -94,6 +97,7 @@ class FhirDoor:
         try:
             return await self._response(scope, receive, headers, request_id)
         except Unauthorised as refused:
+            self._tell_refused(scope, request_id)
             failed = answer.failed(refused)
             challenge = {"WWW-Authenticate": 'Bearer realm="fhir"'}
             failed = FhirResponse(failed.status, failed.body, challenge)
@@ -108,6 +112,21 @@ class FhirDoor:
             )
         form = negotiation.asked_for_error(scope["query_string"], headers)
         return await rendering.told(failed, form)
+
+    def _tell_refused(self, scope: Scope, request_id: str) -> None:
+        """Tell the audit trail of a token that is not taken here."""
+        if self._ports.trail is None:
+            return
+        with contextlib.suppress(Unavailable):  # it is refused anyway
+            self._ports.trail.event(
+                scope["path_params"].get("tenant", "default"),
+                "fhir",
+                "refused",
+                401,
+                address=(scope.get("client") or ("",))[0],
+                path=scope["path_params"].get("path", ""),
+                request=request_id,
+            )
 
     async def _response(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
@@ -124,7 +143,12 @@ class FhirDoor:
         if request.body:
             form = negotiation.asked_by_form(request.path, request.body, form)
         context = Context(
-            tenant, access, self._ports.base(tenant), self._services(tenant), request_id
+            tenant,
+            access,
+            self._ports.base(tenant),
+            self._services(tenant),
+            request_id,
+            address=(scope.get("client") or ("",))[0],
         )
         response = await dispatch(context, request)
         return await (binary.raw(response) if raw else rendering.rendered(response, form))

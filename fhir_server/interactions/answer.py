@@ -93,8 +93,12 @@ def stored(context: Context, request: FhirRequest, version: Version, status: int
 def _outcome(context: Context, version: Version) -> Resource:
     """Tell that a version was stored, and what there is to say of it that was no reason to refuse it."""
     told = Issue("information", "informational", f"Stored as version {version.version_id}")
-    found = context.services.validator.check(parse(version.body)) if version.body else ()
-    return operation_outcome((told, *found))
+    if version.body is None:
+        return operation_outcome((told,))
+    resource, profiles = parse(version.body), context.services.profiles
+    found = context.services.validator.check(resource)
+    by_profile = profiles.told(context, resource) if profiles is not None else ()
+    return operation_outcome((told, *found, *by_profile))
 
 
 def failed(error: FhirError) -> FhirResponse:

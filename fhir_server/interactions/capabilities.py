@@ -1,9 +1,12 @@
 """Interaction capabilities: https://hl7.org/fhir/R4/http.html#capabilities"""
 
+import functools
 import hashlib
+from collections.abc import Sequence
 
 from fhir_server.context import Context
-from fhir_server.interactions import answer
+from fhir_server.interactions import answer, packages
+from fhir_server.interactions.packages import Record
 from fhir_server.interactions.part import NAMES, part
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.model import Resource, parse, serialise
@@ -30,7 +33,7 @@ _TRIAL_OF_RESOURCE = frozenset(
 )
 
 
-def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
+async def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
     """Give the CapabilityStatement, its normative part, or the TerminologyCapabilities.
 
     304 where the caller has it by its ETag. Raises Invalid for a mode that R4 does not have.
@@ -43,7 +46,7 @@ def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
     if mode == "terminology":
         whole = services.terminology(context.base)
     else:
-        whole = services.capabilities(context.base)
+        whole = _with(services.capabilities(context.base), await packages.listed(context))
     type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
     asked = part(context, request.query, (type_,))
     if asked.mode == "count":
@@ -51,6 +54,28 @@ def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
     if mode == "normative":
         whole = serialise(_normative(parse(whole)))
     return _given(request, asked.of(context, whole))
+
+
+def _with(whole: bytes, installed: Sequence[Record]) -> bytes:
+    """Give the statement with the profiles of installed packages, and the requirements that are met."""
+    complete = tuple(record for record in installed if record.complete)
+    return _claiming(whole, complete) if complete else whole
+
+
+@functools.lru_cache(16)
+def _claiming(whole: bytes, installed: tuple[Record, ...]) -> bytes:
+    statement = parse(whole)
+    for record in installed:
+        statement.setdefault("instantiates", []).extend(record.instantiates)
+        for resource in statement["rest"][0]["resource"]:
+            urls = record.supported.get(resource["type"], ())
+            held = resource.setdefault("supportedProfile", [])
+            held += [url for url in urls if url not in held]
+            if not held:
+                del resource["supportedProfile"]
+    if not statement["instantiates"]:
+        del statement["instantiates"]
+    return serialise(statement)
 
 
 def _given(request: FhirRequest, body: bytes) -> FhirResponse:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
+from fhir_server.interactions.knowing import knowing
 from fhir_server.search import parse
 from fhir_server.search.expression import And, Branch, Plan
 from fhir_server.store.port import Version
@@ -22,17 +23,18 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(parse_qsl(text.rpartition("?")[2], keep_blank_values=True))
 
 
-def plan(context: Context, type_: str, text: str) -> Plan:
+async def plan(context: Context, type_: str, text: str) -> Plan:
     """Give the plan of a conditional query under the caller's access; raises Invalid for an empty one."""
-    return plan_of(context, type_, pairs(text))
+    return await plan_of(context, type_, pairs(text))
 
 
-def plan_of(context: Context, type_: str, query: tuple[tuple[str, str], ...]) -> Plan:
+async def plan_of(context: Context, type_: str, query: tuple[tuple[str, str], ...]) -> Plan:
     """Give the plan of conditional query pairs; result parameters have no place in them."""
     asked = parse.parse(query)
     if not asked.criteria or asked.controls or asked.cursor:
         raise Invalid("A conditional interaction needs search criteria and takes nothing else")
     criteria = [one.criterion for one in asked.criteria]
+    context = await knowing(context, (type_,), criteria)
     return context.services.planner.plan(context.tenant, type_, criteria, context.access)
 
 
@@ -53,7 +55,7 @@ async def several(
     """
     rest = tuple(pair for pair in query if pair[0] != "_count")
     most = _most([value for name, value in query if name == "_count"])
-    plan_ = plan_of(context, type_, rest)
+    plan_ = await plan_of(context, type_, rest)
     mine = context.services.planner.allowed(type_, context.access, "d")
     branches = tuple(Branch(b.type, And((b.where, mine))) for b in plan_.branches)
     found = await context.services.store.search(replace(plan_, branches=branches, limit=most + 1))

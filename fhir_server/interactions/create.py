@@ -40,7 +40,7 @@ async def _conditional(
 ) -> FhirResponse:
     """Create unless a match exists; a racing creator's resource is found by going round again."""
     type_ = resource["resourceType"]
-    plan = conditional.plan(context, type_, condition)
+    plan = await conditional.plan(context, type_, condition)
     while True:
         existing = await conditional.one(context, plan)
         if existing is not None:

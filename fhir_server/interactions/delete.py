@@ -52,7 +52,8 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> Sequen
     context.require(type_, "s")
     if context.services.policy.delete_several and "if-match" not in request.headers:
         return await conditional.several(context, type_, request.query)
-    match = await conditional.one(context, conditional.plan_of(context, type_, request.query))
+    plan = await conditional.plan_of(context, type_, request.query)
+    match = await conditional.one(context, plan)
     if match is None or await reach.current(context, match.key, "d") is None:
         return ()
     return (match,)

@@ -15,17 +15,45 @@ from fhir_server.interactions import (
 )
 from fhir_server.interactions.query import Place, Within
 from fhir_server.message import FhirRequest, FhirResponse
-from resources.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
+from resources.outcome import FhirError, Invalid, MethodNotAllowed, NotFound, NotSupported
 
 _INSTANCE_HISTORY = 3
 _ASYNC = "_async"
 _READS = "GET, HEAD"
+_UNCHANGING = frozenset({"GET", "HEAD"})
 
 
-async def dispatch(  # noqa: PLR0911 - one return a method
+async def dispatch(context: Context, request: FhirRequest) -> FhirResponse:
+    """Run the interaction or operation that a request names, kept in the audit trail; raises FhirError.
+
+    A write is on the disk, and so is the trail of it, when this returns.
+    """
+    response = await _entry(context, request)
+    audit = context.services.audit
+    if audit is not None and request.method not in _UNCHANGING:
+        await audit.synced()
+    return response
+
+
+async def _entry(context: Context, request: FhirRequest) -> FhirResponse:
+    """Run one and keep it in the trail; for a Bundle's entries that it is on the disk is awaited once."""
+    audit = context.services.audit
+    if audit is None:
+        return await _answered(context, request)
+    if request.method not in _UNCHANGING:
+        audit.ready()
+    try:
+        response = await _answered(context, request)
+    except FhirError as error:
+        audit.interaction(context, request, FhirResponse(error.status))
+        raise
+    audit.interaction(context, request, response)
+    return response
+
+
+async def _answered(  # noqa: PLR0911 - one return a method
     context: Context, request: FhirRequest
 ) -> FhirResponse:
-    """Run the interaction or operation that a request names; raises FhirError."""
     parts = [part for part in request.path.split("/") if part]
     if parts and parts[0] == _ASYNC:
         return await _job(context, request, parts)
@@ -90,7 +118,7 @@ async def _get(  # noqa: PLR0911 - one return a URL form
         return await history.history(context, request, *parts[:-1])
     match parts:
         case ["metadata"]:
-            return capabilities.capabilities(context, request)
+            return await capabilities.capabilities(context, request)
         case [type_]:
             return await search.search(context, request, Place(type_))
         case [type_, id_]:
@@ -115,7 +143,7 @@ async def _read(context: Context, request: FhirRequest, type_: str, id_: str) ->
 async def _post(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
     match parts:
         case []:
-            return await batch.batch(context, request, dispatch)
+            return await batch.batch(context, request, _entry)
         case ["_search"]:
             return await search.search(context, request, Place())
         case [type_]:

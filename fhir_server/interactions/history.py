@@ -32,8 +32,9 @@ async def history(
         links.append(
             ("next", _url(context, place, {**asked, "_cursor": _next(context, shown[-1], place)}))
         )
-    entries = [_entry(context, v) for v in shown if await reach.visible(context, v, "r")]
-    return FhirResponse(200, bundle.history(entries, links, None))
+    seen = [version for version in shown if await reach.visible(context, version, "r")]
+    entries = [_entry(context, version) for version in seen]
+    return FhirResponse(200, bundle.history(entries, links, None), seen=seen)
 
 
 async def _may(context: Context, type_: str | None, id_: str | None) -> None:
@@ -42,7 +43,7 @@ async def _may(context: Context, type_: str | None, id_: str | None) -> None:
         known_type(context, type_)
         context.require(type_, "r")
     if type_ is None or id_ is None:
-        if not context.access.unlimited(type_ or "*", "r"):
+        if not context.access.granted(type_ or "*", "r"):
             raise Forbidden("The history of more than an instance needs a token without limits")
         return
     if await reach.current(context, answer.key(context, type_, id_), "r") is None:

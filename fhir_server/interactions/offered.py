@@ -12,7 +12,9 @@ TYPE_INTERACTIONS = (
     "search-type",
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
-PARAMETER_TYPES = frozenset({"token", "reference", "string", "date", "number", "quantity", "uri"})
+PARAMETER_TYPES = frozenset(
+    {"token", "reference", "string", "date", "number", "quantity", "uri", "composite", "special"}
+)
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 # conditionalDelete is a setting
 CONDITIONALS: dict[str, bool | str] = {

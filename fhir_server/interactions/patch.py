@@ -73,7 +73,7 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> tuple[
     """Give the one that a conditional patch is for, and the precondition that it stays the only one."""
     context.require(type_, "u")
     context.require(type_, "s")
-    plan = conditional.plan_of(context, type_, request.query)
+    plan = await conditional.plan_of(context, type_, request.query)
     match = await conditional.one(context, plan)
     if match is None:
         raise NotFound("Nothing matches the condition of the patch")

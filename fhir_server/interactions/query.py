@@ -6,13 +6,16 @@ from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer
+from fhir_server.interactions.knowing import knowing
+from fhir_server.interactions.mark import Mark, hashed, mark, query_of
 from fhir_server.interactions.part import Part, part
+from fhir_server.interactions.shaping import Ignore, shape
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest
 from fhir_server.search import parse
-from fhir_server.search.expression import And, Branch, Expression, Plan, Sort
-from fhir_server.search.parse import Criterion
-from fhir_server.search.plan import UnknownParameter
+from fhir_server.search.expression import And, Branch, Expression, Plan
+from fhir_server.search.parse import Criterion, Inclusion
+from fhir_server.search.unknown import UnknownParameter
 from resources.outcome import Forbidden, Invalid, Issue, NotFound, UnsupportedMediaType
 
 _FORM = "application/x-www-form-urlencoded"
@@ -43,7 +46,11 @@ class Place:
 
 @dataclass(slots=True)
 class Asked:
-    """What is really used of a query: the plan, and warnings of what lenient handling left out."""
+    """What is really used of a query: the plan, and warnings of what lenient handling left out.
+
+    `mark` is what the cursor says of the page; `hidden` if no URL but that of `self` is to tell the search,
+    which is then `kept` under a name if it is long.
+    """
 
     place: Place
     query: parse.Query
@@ -51,33 +58,72 @@ class Asked:
     part: Part
     used: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
+    inclusions: Sequence[Inclusion] = ()
+    mark: Mark | None = None
+    hidden: bool = False
+    kept: str = ""
 
 
-def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
+async def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
     """Lower a request's query; raises what says why it cannot be answered."""
-    query = parse.parse(_local(context, _pairs(request)))
+    pairs, begun = await _begun(context, place, _local(context, _pairs(request)))
+    query = parse.parse(pairs)
     types = _types(context, place, query)
+    context = await knowing(context, types, [one.criterion for one in query.criteria])
     lenient = answer.lenient(context, request)
+    warnings: list[Issue] = []
+
+    def ignore(unknown: UnknownParameter) -> None:
+        if not lenient:
+            raise unknown
+        warnings.append(Issue("warning", "not-supported", f"Ignored: {unknown}"))
+
+    used, wheres = _wheres(context, types, place, query, ignore)
+    shaped = shape(context, types, query, ignore)
+    plan = Plan(context.tenant, tuple(map(Branch, types, wheres)), shaped.sort)
+    wanted = part(context, query.controls, types if place.type else ())
+    used += [*shaped.used, *dict.fromkeys(p for p in pairs if p[0] in parse.RENDERING)]
+    if begun is not None and begun.search and begun.search != hashed(used):
+        raise Invalid("The page's cursor is of another search", issue="value")
+    hidden = request.method == "POST" or bool(begun and not begun.search)
+    return Asked(place, query, plan, wanted, used, warnings, shaped.inclusions, begun, hidden)
+
+
+async def _begun(
+    context: Context, place: Place, pairs: Sequence[tuple[str, str]]
+) -> tuple[Sequence[tuple[str, str]], Mark | None]:
+    """Read the cursor, if there is one, and give the pairs of the search, which some cursors hold."""
+    tokens = [value for name, value in pairs if name == parse.CURSOR]
+    if not tokens:
+        return pairs, None
+    if len(tokens) > 1:
+        raise Invalid("A page has one cursor", issue="value")
+    begun = mark(context, place.path, tokens[0])
+    held = await query_of(context, begun)
+    if not held:
+        return pairs, begun
+    kept = [pair for pair in pairs if pair[0] in {*parse.RENDERING, parse.CURSOR}]
+    return [*held, *kept], begun
+
+
+def _wheres(
+    context: Context, types: Sequence[str], place: Place, query: parse.Query, ignore: Ignore
+) -> tuple[list[tuple[str, str]], list[Expression]]:
+    """Lower the criteria; gives those that are used, and what each type's resources must satisfy."""
     criteria: list[Sequence[Expression]] = []
-    used, warnings = [], []
+    used = []
     for one in query.criteria:
         if (one.name, place.type) != ("_type", None):
             try:
                 criteria.append(_lowered(context, types, one.criterion))
             except UnknownParameter as unknown:
-                if not lenient:
-                    raise
-                warnings.append(Issue("warning", "not-supported", f"Ignored: {unknown}"))
+                ignore(unknown)
                 continue
         used.append((one.name, one.value))
-    branches = tuple(
-        Branch(type_, _where(context, type_, [by_type[i] for by_type in criteria], place.within))
+    return used, [
+        _where(context, type_, [by_type[i] for by_type in criteria], place.within)
         for i, type_ in enumerate(types)
-    )
-    plan = Plan(context.tenant, branches, _sort(context, types, query.sort))
-    wanted = part(context, query.controls, types if place.type else ())
-    used += [*query.controls, *(pair for pair in request.query if pair[0] in parse.RENDERING)]
-    return Asked(place, query, plan, wanted, used, warnings)
+    ]
 
 
 def _types(context: Context, place: Place, query: parse.Query) -> tuple[str, ...]:
@@ -91,7 +137,7 @@ def _types(context: Context, place: Place, query: parse.Query) -> tuple[str, ...
     ]
     for type_ in named:
         known_type(context, type_)
-    wanted = sorted(set(named) or _searchable(context, place))
+    wanted = sorted(set(named or _searchable(context, place)))
     allowed = tuple(type_ for type_ in wanted if context.access.grants_for(type_, "s"))
     if not allowed or (named and len(allowed) < len(wanted)):
         raise Forbidden("The token's scopes do not cover a search over these types")
@@ -127,23 +173,6 @@ def _where(
         _compartment(context, within)
         parts.append(planner.compartment(within.type, within.id, type_))
     return And(tuple(parts))
-
-
-def _sort(
-    context: Context, types: Sequence[str], rules: Sequence[parse.SortRule]
-) -> tuple[Sort, ...]:
-    """Resolve _sort over all types: a rule that some of them has sorts those by it."""
-    by_type = [context.services.planner.sort(type_, rules) for type_ in types]
-    if len(by_type) == 1:
-        return by_type[0]
-    joined = []
-    for keys in zip(*by_type, strict=True):
-        first = keys[0]
-        if any((key.by, key.kind) != (first.by, first.kind) for key in keys):
-            raise Invalid("_sort names a parameter that these types have as different kinds")
-        atoms = tuple(dict.fromkeys(atom for key in keys for atom in key.atoms))
-        joined.append(Sort(first.by, first.kind, atoms, first.descending))
-    return tuple(joined)
 
 
 def _local(context: Context, pairs: parse.Pairs) -> list[tuple[str, str]]:

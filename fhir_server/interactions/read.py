@@ -56,7 +56,7 @@ def _given(
     headers = answer.validators(version)
     if _unchanged(request, version):
         return FhirResponse(304, b"", headers)
-    return FhirResponse(200, asked.of(context, version.body), headers)
+    return FhirResponse(200, asked.of(context, version.body), headers, seen=(version,))
 
 
 def _unchanged(request: FhirRequest, version: Version) -> bool:

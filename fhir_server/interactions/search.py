@@ -1,62 +1,73 @@
 """Interaction search at system, type and compartment level: https://hl7.org/fhir/R4/http.html#search"""
 
-import functools
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
-from fhir_server.access import Grant
 from fhir_server.context import Context
-from fhir_server.interactions import include, query
+from fhir_server.interactions import explaining, include, page_links, pinned, query
 from fhir_server.interactions.part import Part
+from fhir_server.interactions.pinned import Found
 from fhir_server.interactions.query import Asked, Place
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search import parse
-from fhir_server.search.expression import Cursor
-from fhir_server.store.port import Match, Version
+from fhir_server.store.port import Version
 from resources import bundle
 from resources.bundle import Entry
 from resources.model import serialise
-from resources.outcome import operation_outcome
+from resources.outcome import Issue, operation_outcome
 
-_SAFE = "/:|,$-_.~*"
+_CUT = Issue(
+    "warning",
+    "too-costly",
+    "Not all that the inclusions lead to is here: there is more than one page holds",
+)
 
 
 async def search(context: Context, request: FhirRequest, place: Place) -> FhirResponse:
     """Give one page of the matches, with what _include adds, all under the caller's access."""
-    asked = query.asked(context, request, place)
+    asked = await query.asked(context, request, place)
+    if asked.query.explain:
+        explaining.permit(context.access)
     if asked.query.summary == "count" or asked.query.count == 0:
-        total = await context.services.store.count(asked.plan)
-        return FhirResponse(200, bundle.searchset((), _links(context, asked, None), total))
+        return await _counted(context, asked)
     return await _page(context, asked)
 
 
+async def _counted(context: Context, asked: Asked) -> FhirResponse:
+    """Give the number of matches alone."""
+    total = await context.services.store.count(asked.plan)
+    told = await _told(context, asked)
+    return FhirResponse(200, bundle.searchset(told, page_links.alone(context, asked), total))
+
+
 async def _page(context: Context, asked: Asked) -> FhirResponse:
-    services, limit = context.services, _limit(context, asked.query)
-    after = _after(context, asked)
-    found = await services.store.search(replace(asked.plan, limit=limit + 1, after=after))
-    shown = found[:limit]
-    following = shown[-1] if len(found) > limit else None
-    entries = [_entry(context, match.version, "match", asked.part) for match in shown]
-    if asked.query.inclusions:
-        beside = await include.included(context, [m.version for m in shown], asked.query.inclusions)
-        entries.extend(_entry(context, version, "include", asked.part) for version in beside)
-    entries.extend(_warned(asked))
-    total = await _total(context, asked, after, found, following)
-    return FhirResponse(200, bundle.searchset(entries, _links(context, asked, following), total))
+    found = await _found(context, asked)
+    matches = found.matches[::-1] if asked.plan.backwards else found.matches
+    entries = [_entry(context, match.version, "match", asked.part) for match in matches]
+    seen = [match.version for match in matches]
+    told = await _told(context, asked)
+    if asked.inclusions:
+        beside = await include.included(context, tuple(seen), asked.inclusions)
+        seen.extend(beside.versions)
+        entries += [_entry(context, version, "include", asked.part) for version in beside.versions]
+        told += [_outcome((_CUT,))] if beside.cut else []
+    total = await _total(context, asked, found)
+    links = await page_links.links(context, asked, found)
+    return FhirResponse(200, bundle.searchset([*entries, *told], links, total), seen=seen)
 
 
-async def _total(
-    context: Context,
-    asked: Asked,
-    after: Cursor | None,
-    found: Sequence[Match],
-    following: Match | None,
-) -> int | None:
+async def _found(context: Context, asked: Asked) -> Found:
+    """Give the matches of the page, nearest to its cursor first."""
+    begun, limit = asked.mark, _limit(context, asked.query)
+    if begun is None:
+        return await pinned.found(context, asked.plan, limit, None)
+    asked.plan = replace(asked.plan, after=begun.cursor, backwards=begun.back)
+    return await pinned.found(context, asked.plan, limit, begun.position)
+
+
+async def _total(context: Context, asked: Asked, found: Found) -> int | None:
     """Count exactly where asked to, or where the only page shows it anyway."""
-    if after is None and following is None:
-        return len(found)
+    if asked.mark is None and not found.more:
+        return len(found.matches)
     if asked.query.total in {"accurate", "estimate"}:
         return await context.services.store.count(asked.plan)
     return None
@@ -67,48 +78,19 @@ def _limit(context: Context, parsed: parse.Query) -> int:
     return min(parsed.count or policy.page_size, policy.page_limit)
 
 
-def _bound(context: Context, asked: Asked) -> bytes:
-    """Give what a cursor is bound to: tenant, caller's reach and search."""
-    text = repr((context.tenant, asked.place.path, asked.used, _reach(context.access.grants)))
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+async def _told(context: Context, asked: Asked) -> list[Entry]:
+    """Give the outcome that tells what was ignored, and if it was asked for how the search is run."""
+    issues = list(asked.warnings)
+    if asked.query.explain:
+        limit = _limit(context, asked.query) + 1
+        issues += await explaining.explained(context, replace(asked.plan, limit=limit))
+    return [_outcome(tuple(issues))] if issues else []
 
 
-@functools.lru_cache(1024)
-def _reach(grants: tuple[Grant, ...]) -> str:
-    """Give a caller's grants as text that is the same in every process."""
-    return repr(sorted((g.type, sorted(g.letters), g.patient or "", g.query) for g in grants))
-
-
-def _after(context: Context, asked: Asked) -> Cursor | None:
-    token = asked.query.cursor
-    if token is None:
-        return None
-    services = context.services
-    return services.paging.cursor(token, _bound(context, asked), services.clock())
-
-
-def _links(context: Context, asked: Asked, following: Match | None) -> list[bundle.Link]:
-    url = f"{context.base}/{asked.place.path}".rstrip("/")
-    text = "&".join(f"{quote(n, safe=_SAFE)}={quote(v, safe=_SAFE)}" for n, v in asked.used)
-    links = [("self", f"{url}?{text}" if text else url)]
-    if following is not None:
-        cursor = Cursor(following.keys, following.place)
-        services = context.services
-        token = services.paging.token(cursor, _bound(context, asked), services.clock())
-        links.append(
-            ("next", f"{url}?{text}&_cursor={token}" if text else f"{url}?_cursor={token}")
-        )
-    return links
+def _outcome(issues: tuple[Issue, ...]) -> Entry:
+    return Entry("urn:hounsfield:outcome", serialise(operation_outcome(issues)), "outcome")
 
 
 def _entry(context: Context, version: Version, mode: str, asked: Part) -> Entry:
     body = asked.of(context, version.body or b"")
     return Entry(f"{context.base}/{version.key.reference}", body, mode)
-
-
-def _warned(asked: Asked) -> list[Entry]:
-    if not asked.warnings:
-        return []
-    return [
-        Entry("urn:hounsfield:outcome", serialise(operation_outcome(asked.warnings)), "outcome")
-    ]

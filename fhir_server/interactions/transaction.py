@@ -112,7 +112,8 @@ async def _told(step: _Step, work: Any) -> None:
             Issue(i.severity, i.code, i.diagnostics, _joined(step, i.expression))
             for i in error.issues
         ]
-        raise type(error)(str(error), issues=named) from None
+        error.issues = tuple(named)
+        raise
 
 
 def _joined(step: _Step, expression: str | None) -> str:
@@ -155,7 +156,7 @@ async def _create(context: Context, step: _Step, type_: str) -> None:
     context.require(type_, "c")
     condition = step.request.headers.get("if-none-exist")
     if condition is not None:
-        plan = conditional.plan(context, type_, condition)
+        plan = await conditional.plan(context, type_, condition)
         step.existing = await conditional.one(context, plan)
         if step.existing is not None:
             step.key, step.unchanged = step.existing.key, True
@@ -166,10 +167,12 @@ async def _create(context: Context, step: _Step, type_: str) -> None:
 
 async def _conditional_update(context: Context, step: _Step, type_: str) -> None:
     context.require(type_, "s")
-    plan = conditional.plan_of(context, type_, step.request.query)
+    plan = await conditional.plan_of(context, type_, step.request.query)
     match = await conditional.one(context, plan)
-    step.key = chosen(context, _body(step), type_, match)
-    step.existing = await may_write(context, step.key)
+    body = _body(step)
+    step.key = chosen(context, body, type_, match)
+    fresh = match is None and "id" not in body
+    step.existing = await may_write(context, step.key, fresh=fresh)
     step.guards.append(NoMatch(plan, apart_from=step.key))
     _guard(step)
 
@@ -271,7 +274,7 @@ async def _found(context: Context, query: str) -> str:
     """Resolve a conditional reference to its one match; raises PreconditionFailed otherwise."""
     type_ = query.partition("?")[0]
     writing.known_type(context, type_)
-    match = await conditional.one(context, conditional.plan(context, type_, query))
+    match = await conditional.one(context, await conditional.plan(context, type_, query))
     if match is None:
         raise PreconditionFailed("A conditional reference matches nothing", issue="not-found")
     return match.key.reference

@@ -2,6 +2,7 @@
 
 import re
 
+from fhir_server.access import Letter
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.writing import change, of_type
@@ -41,11 +42,12 @@ async def conditional_update(context: Context, request: FhirRequest, type_: str)
     """Update the one match, create where nothing matches; raises PreconditionFailed where several do."""
     resource = _resource(context, request, type_)
     context.require(type_, "s")
-    plan = conditional.plan_of(context, type_, request.query)
+    plan = await conditional.plan_of(context, type_, request.query)
     while True:
         match = await conditional.one(context, plan)
         key = chosen(context, resource, type_, match)
-        existing = await may_write(context, key)
+        fresh = match is None and "id" not in resource
+        existing = await may_write(context, key, fresh=fresh)
         guard = NoMatch(plan, apart_from=key)
         try:
             return await _put(context, request, key, dict(resource), existing, (guard,))
@@ -82,11 +84,17 @@ def _resource(context: Context, request: FhirRequest, type_: str) -> Resource:
     return resource
 
 
-async def may_write(context: Context, key: Key) -> Version | None:
-    """Give the live version that is to be written over, or None; refuses what access does not allow."""
+async def may_write(context: Context, key: Key, *, fresh: bool = False) -> Version | None:
+    """Give the live version that is to be written over, or None; refuses what access does not allow.
+
+    Callers with limits create under ids of ours only (`fresh`), or they could tell which ids are taken.
+    """
     existing = await context.services.store.read(key)
     if existing is None or existing.body is None:
-        context.require(key.type, "u" if context.access.grants_for(key.type, "u") else "c")
+        letter: Letter = "u" if context.access.grants_for(key.type, "u") else "c"
+        context.require(key.type, letter)
+        if not fresh and not context.access.granted(key.type, letter):
+            raise NotFound("There is no such resource, or it is out of this token's reach")
         return None
     if await reach.current(context, key, "u") is None:
         raise NotFound("There is no such resource, or it is out of this token's reach")

@@ -7,6 +7,7 @@ from resources.outcome import Invalid, Issue, NotFound, Unprocessable
 
 _CUT = ("resourceType", "id", "meta")
 _OURS = ("versionId", "lastUpdated")
+_ERRORS = frozenset({"error", "fatal"})
 _MALFORMED = frozenset({"structure", "required", "value", "invalid"})
 
 
@@ -24,14 +25,16 @@ def change(context: Context, key: Key, method: Method, resource: Resource) -> Ch
 def refuse_faults(context: Context, resource: Resource) -> None:
     """Raise Unprocessable (or Invalid for a broken form) with every fault that validation finds."""
     issues = context.services.validator.check(resource)
-    if any(issue.severity in {"error", "fatal"} for issue in issues):
+    if any(issue.severity in _ERRORS for issue in issues):
         raise fault(issues)
 
 
 def fault(issues: tuple[Issue, ...]) -> Invalid | Unprocessable:
-    """Give 400 where the form is broken, 422 where a rule is."""
-    kind = Invalid if any(issue.code in _MALFORMED for issue in issues) else Unprocessable
-    return kind("The resource is not valid", issues=issues)
+    """Give 400 where the form is broken, 422 where a rule is; what refused it comes before warnings."""
+    errors = tuple(issue for issue in issues if issue.severity in _ERRORS)
+    kind = Invalid if any(issue.code in _MALFORMED for issue in errors) else Unprocessable
+    rest = tuple(issue for issue in issues if issue.severity not in _ERRORS)
+    return kind("The resource is not valid", issues=errors + rest)
 
 
 def body(resource: Resource) -> Body:

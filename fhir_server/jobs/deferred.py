@@ -7,13 +7,13 @@ R4 leaves the answer of anything but a bulk export open; here it is the one that
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fhir_server.access import Access, Grant
+from fhir_server.access import Access, covers
 from fhir_server.context import Context
 from fhir_server.interactions import answer, entry
 from fhir_server.interactions.dispatch import dispatch
@@ -115,7 +115,7 @@ class Deferred:
     async def given(self, context: Context, job: Job) -> FhirResponse:
         """Give the answer, to a token that covers what the request's own token did."""
         asked = msgspec.convert(job.input["access"], Access)
-        if not _covers(context.access.grants, asked.grants):
+        if not covers(context.access, asked):
             raise Forbidden("This token covers less than the one that the request came with")
         file = self._place(job.tenant, job.id) / _ANSWER
         return FhirResponse(200, await asyncio.to_thread(file.read_bytes))
@@ -172,21 +172,6 @@ def _shown(request: FhirRequest) -> str:
     parts = [part for part in request.path.split("/") if part]
     named = [part for part in parts[:_PATH_SHOWN] if part[0].isupper() or part[0] == "_"]
     return f"{request.method} {'/'.join(named)}".strip()
-
-
-def _covers(held: Iterable[Grant], asked: Iterable[Grant]) -> bool:
-    """Tell whether each grant asked for lies within one that is held."""
-    held = tuple(held)
-    return all(any(_within(inner, outer) for outer in held) for inner in asked)
-
-
-def _within(inner: Grant, outer: Grant) -> bool:
-    return (
-        outer.type in {"*", inner.type}
-        and inner.letters <= outer.letters
-        and outer.patient in {None, inner.patient}
-        and (not outer.query or outer.query == inner.query)
-    )
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:

@@ -81,7 +81,7 @@ def owner(access: Access) -> Owner:
 
 def may(job: Job, access: Access, letter: Letter) -> bool:
     """Tell whether a caller is the job's owner, or has unlimited access of that kind to Tasks."""
-    return owner(access) == job.owner or access.unlimited("Task", letter)
+    return owner(access) == job.owner or access.granted("Task", letter)
 
 
 async def enqueue(documents: Documents, job: Job) -> None:

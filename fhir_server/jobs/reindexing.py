@@ -1,6 +1,7 @@
 """A reindex of what is stored, as a job that counts and goes on where it was stopped.
 
-It is needed after an upgrade that finds resources by other values than before; no version is made.
+It is needed after an upgrade that finds resources by other values than before; no version is made. A server
+that was upgraded so begins one by itself when it starts.
 """
 
 import time
@@ -15,11 +16,14 @@ from fhir_server.jobs import job as jobs
 from fhir_server.jobs import shown
 from fhir_server.jobs.job import ENDED, JOBS, Job, Owner
 from fhir_server.jobs.kind import Cancelled, Kind, Progress
+from fhir_server.search import index_values
 from fhir_server.search.expression import ALWAYS, Branch, Plan
 from fhir_server.store.port import Care, Extract
 
 KIND = "reindex"
 _NAMESPACE = "reindex"
+_INDEXED = "indexed"
+_VERSION = str(index_values.VERSION).encode()
 _STEP = 100
 _TELL_S = 1.0
 _OURS = Owner("hounsfield")
@@ -66,6 +70,21 @@ class Reindexing:
         await shown.start(context, job)
         return job
 
+    async def catch_up(self) -> Job | None:
+        """Begin a reindex where what is stored was indexed by another version; gives its job."""
+        services = self._ours(tenancy.DEFAULT).services
+        found = await services.documents.get(tenancy.DEFAULT, _NAMESPACE, _INDEXED)
+        if found is not None and found.value == _VERSION:
+            return None
+        if await services.store.position() == 0:
+            await self._caught_up()
+            return None
+        return await self.start(None)
+
+    async def _caught_up(self) -> None:
+        documents = self._ours(tenancy.DEFAULT).services.documents
+        await documents.put(tenancy.DEFAULT, _NAMESPACE, _INDEXED, _VERSION)
+
     async def _unended(self) -> AsyncIterator[Job]:
         documents, after = self._ours(tenancy.DEFAULT).services.documents, ""
         while page := await documents.list(tenancy.DEFAULT, JOBS, after=after):
@@ -94,6 +113,8 @@ class Reindexing:
                 await self._tell(job, progress, place.seen, total)
         await self._tell(job, progress, place.seen, place.seen)
         await documents.delete(job.tenant, _NAMESPACE, job.id)
+        if type_ is None:
+            await self._caught_up()
         return {"seen": place.seen, "changed": place.changed}
 
     async def total(self, type_: str | None) -> int:

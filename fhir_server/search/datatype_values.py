@@ -2,11 +2,11 @@
 
 - token: code, Coding, CodeableConcept, Identifier, ContactPoint, boolean and plain strings. A `code` has the
   system of its required binding where just one system of the value set has the code; a ContactPoint's
-  system is its use; a boolean's is special-values. The text of a CodeableConcept is no code.
+  system is its use; a boolean's is special-values; a plain string is compared without case. Texts, displays,
+  types of identifiers, bases of media types and beginnings of versions stand beside (beside_values.py).
 - text: each part of a HumanName or Address, a string, a markdown.
 - date: date, dateTime, instant and Period; a Timing by its outer limits.
-- number and quantity: with the interval of the implied precision; a Range by each of its ends. A quantity
-  whose unit differs from its code is found by either.
+- number, quantity and position: as intervals and places, see measured_values.py.
 - reference: literals as written, versions dropped; canonicals with and without |version; never contained
   ones. A Reference's identifier is a token of the atom's name + `.identifier`.
 
@@ -14,26 +14,22 @@ A value of another datatype, or not of its datatype's shape, gives nothing.
 """
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
+from fhir_server.search import beside_values, token_values
+from fhir_server.search import measured_values as measured
 from fhir_server.search.expression import Kind
 from fhir_server.search.values import (
     DateValue,
     IndexValues,
-    NumberValue,
-    QuantityValue,
     ReferenceValue,
     TextValue,
-    TokenValue,
     UriValue,
 )
 from resources import datatypes, reference
 from resources.definitions import Definitions
 from resources.fhirpath.steps import Branch, Visit
 
-BOOLEANS = "http://hl7.org/fhir/special-values"
-CURRENCIES = "urn:iso:std:iso:4217"
 IDENTIFIER = ".identifier"
 
 Interval = Callable[[Any], tuple[int, int] | None]
@@ -51,75 +47,8 @@ def sink(atom: str, kind: Kind, branch: Branch, definitions: Definitions) -> Vis
     if kind == "reference":
         return _reference_sink(atom, branch.type, definitions.resource_types)
     if kind == "token" and branch.type == "code":
-        return _code(atom, _systems(branch, definitions))
+        return token_values.code(atom, branch, definitions)
     return _SINKS[kind][branch.type](atom)
-
-
-def _systems(branch: Branch, definitions: Definitions) -> Mapping[str, str]:
-    """Give the system of each code of a required binding that has it in one system only."""
-    if branch.binding is None or branch.binding.strength != "required":
-        return {}
-    found: dict[str, str] = {}
-    for system, code in definitions.codes(branch.binding.value_set) or ():
-        found[code] = "" if code in found else system
-    return found
-
-
-# --- token ---------------------------------------------------------------------------------------
-
-
-def _code(atom: str, systems: Mapping[str, str]) -> Visit:
-    system_of = systems.get
-
-    def sink(value: Any, out: IndexValues) -> None:
-        if type(value) is str and value:
-            out.tokens.append(TokenValue(atom, system_of(value, ""), value))
-
-    return sink
-
-
-def _plain(atom: str) -> Visit:
-    return _code(atom, {})
-
-
-def _coded(system_key: str, code_key: str) -> Callable[[str], Visit]:
-    """Give tokens of an object that holds its system and code under these names."""
-
-    def make(atom: str) -> Visit:
-        def sink(value: Any, out: IndexValues) -> None:
-            if type(value) is not dict:
-                return
-            code, system = value.get(code_key), value.get(system_key)
-            if type(code) is str and code:
-                out.tokens.append(TokenValue(atom, system if type(system) is str else "", code))
-
-        return sink
-
-    return make
-
-
-_coding = _coded("system", "code")
-_identifier = _coded("system", "value")
-
-
-def _concept(atom: str) -> Visit:
-    each = _coding(atom)
-
-    def sink(value: Any, out: IndexValues) -> None:
-        for coding in _list(value, "coding"):
-            each(coding, out)
-
-    return sink
-
-
-def _boolean(atom: str) -> Visit:
-    true, false = TokenValue(atom, BOOLEANS, "true"), TokenValue(atom, BOOLEANS, "false")
-
-    def sink(value: Any, out: IndexValues) -> None:
-        if type(value) is bool:
-            out.tokens.append(true if value else false)
-
-    return sink
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -170,76 +99,13 @@ def _date(interval: Interval) -> Callable[[str], Visit]:
     return make
 
 
-# --- number and quantity -------------------------------------------------------------------------
-
-
-def _measured(value: Any) -> tuple[Decimal, Decimal, Decimal] | None:
-    """Give a number with the ends of its implied precision."""
-    number = Decimal(value) if type(value) is int else value
-    if type(number) is not Decimal:
-        return None
-    try:
-        return number, *datatypes.precision(number)
-    except ValueError:
-        return None
-
-
-def _number(atom: str) -> Visit:
-    def sink(value: Any, out: IndexValues) -> None:
-        if (measured := _measured(value)) is not None:
-            out.numbers.append(NumberValue(atom, *measured))
-
-    return sink
-
-
-def _quantity(atom: str) -> Visit:
-    def sink(value: Any, out: IndexValues) -> None:
-        if type(value) is not dict or (measured := _measured(value.get("value"))) is None:
-            return
-        system, code, unit = (_text(value, name) for name in ("system", "code", "unit"))
-        if code or not unit:
-            out.quantities.append(QuantityValue(atom, system, code, *measured))
-        if unit and unit != code:
-            out.quantities.append(QuantityValue(atom, "", unit, *measured))
-
-    return sink
-
-
-def _money(atom: str) -> Visit:
-    def sink(value: Any, out: IndexValues) -> None:
-        if type(value) is not dict or (measured := _measured(value.get("value"))) is None:
-            return
-        currency = _text(value, "currency")
-        out.quantities.append(QuantityValue(atom, CURRENCIES, currency, *measured))
-
-    return sink
-
-
-def _range(make: Callable[[str], Visit], end: Callable[[Any], Any]) -> Callable[[str], Visit]:
-    def made(atom: str) -> Visit:
-        each = make(atom)
-
-        def sink(value: Any, out: IndexValues) -> None:
-            if type(value) is dict:
-                for name in ("low", "high"):
-                    each(end(value.get(name)), out)
-
-        return sink
-
-    return made
-
-
-def _value(quantity: Any) -> Any:
-    return quantity.get("value") if type(quantity) is dict else None
-
-
 # --- reference and uri ---------------------------------------------------------------------------
 
 
 def _reference_sink(atom: str, datatype: str, types: frozenset[str]) -> Visit:
     literal = _literal(atom, types)
     if datatype == "Reference":
-        return _reference(literal, _identifier(atom + IDENTIFIER))
+        return _reference(literal, token_values.coded("system", "value")(atom + IDENTIFIER))
     return _held(atom) if datatype == "Resource" else literal
 
 
@@ -271,6 +137,7 @@ def _literal(atom: str, types: frozenset[str]) -> Visit:
             out.references.append(ReferenceValue(atom, "", "", url))
             if "|" in url:
                 out.references.append(ReferenceValue(atom, "", "", url.partition("|")[0]))
+                beside_values.add_versions(atom, url, out)
 
     return sink
 
@@ -289,6 +156,18 @@ def _uri(atom: str) -> Visit:
     def sink(value: Any, out: IndexValues) -> None:
         if type(value) is str and value:
             out.uris.append(UriValue(atom, value))
+
+    return sink
+
+
+def _canonical(atom: str) -> Visit:
+    """Give a canonical with and without its version."""
+    each = _uri(atom)
+
+    def sink(value: Any, out: IndexValues) -> None:
+        each(value, out)
+        if type(value) is str and "|" in value:
+            each(value.partition("|")[0], out)
 
     return sink
 
@@ -314,14 +193,7 @@ _QUANTITIES = (
 )
 _REFERENCES = frozenset({"Reference", "canonical", "uri", "url", "Resource"})
 _SINKS: Mapping[Kind, Mapping[str, Callable[[str], Visit]]] = {
-    "token": {
-        "Coding": _coding,
-        "CodeableConcept": _concept,
-        "Identifier": _identifier,
-        "ContactPoint": _coded("use", "value"),
-        "boolean": _boolean,
-        **dict.fromkeys(("code", "id", "string", "uri", "url", "canonical", "oid", "uuid"), _plain),
-    },
+    "token": token_values.SINKS,
     "text": {
         "string": _string,
         "markdown": _string,
@@ -334,13 +206,14 @@ _SINKS: Mapping[Kind, Mapping[str, Callable[[str], Visit]]] = {
         "Timing": _date(datatypes.timing),
     },
     "number": {
-        **dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), _number),
-        "Range": _range(_number, _value),
+        **dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), measured.number),
+        "Range": measured.number_range,
     },
     "quantity": {
-        **dict.fromkeys(_QUANTITIES, _quantity),
-        "Money": _money,
-        "Range": _range(_quantity, lambda end: end),
+        **dict.fromkeys(_QUANTITIES, measured.quantity),
+        "Money": measured.money,
+        "Range": measured.quantity_range,
     },
-    "uri": dict.fromkeys(("uri", "url", "canonical", "oid", "uuid"), _uri),
+    "position": {"Location.position": measured.place},
+    "uri": {"canonical": _canonical, **dict.fromkeys(("uri", "url", "oid", "uuid"), _uri)},
 }

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Kind = Literal["token", "text", "date", "number", "quantity", "reference", "uri"]
+Kind = Literal["token", "text", "date", "number", "quantity", "reference", "uri", "position"]
 Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
-TextMatch = Literal["starts", "exact", "contains"]
+DatePrefix = Literal[Prefix, "co"]
+TextMatch = Literal["starts", "exact", "contains", "same", "ends", "gt", "lt", "ge", "le"]
+TextPart = Literal["narrative", "content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string; `value` is normalised as TextValue.normal is, except for how="exact"."""
+    """A string; `value` is normalised as TextValue.normal is, except for how="exact".
+
+    `gt` and the like compare by code points.
+    """
 
     atom: str
     value: str
@@ -35,11 +40,26 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class FullText:
+    """Words that follow one another in the narrative, or anywhere in the resource (`_text`, `_content`).
+
+    They are as fulltext.words gives them; with `prefix` the last one is the beginning of a word.
+    """
+
+    part: TextPart
+    words: tuple[str, ...]
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DateRange:
-    """A date compared by a prefix with the interval [low, high] of the value that was asked for."""
+    """A date compared by a prefix with the interval [low, high] of the value that was asked for.
+
+    `co` is _filter's: the date's interval includes the asked one.
+    """
 
     atom: str
-    prefix: Prefix
+    prefix: DatePrefix
     low: int
     high: int
 
@@ -88,6 +108,36 @@ class Uri:
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """A place whose straight line to (x, y, z) is at most `reach` long, all in centimetres (position.py)."""
+
+    atom: str
+    x: int
+    y: int
+    z: int
+    reach: int
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Some repetition of an element, named by its path, has values that satisfy `where` together (composite).
+
+    `where` speaks of values only: no ids, dates of update or links. No index leads to what satisfies it:
+    whoever asks also asks for what the values of all repetitions must satisfy, to which an index leads.
+    """
+
+    element: str
+    where: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """Some value of the part's atom does not satisfy the part; Not is true where there is none, too."""
+
+    part: Token | Text | Uri
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """None of the atoms, each of the kind, has a value."""
 
@@ -106,7 +156,7 @@ class Ids:
 class Updated:
     """The instant of the last update compared by a prefix (`_lastUpdated`)."""
 
-    prefix: Prefix
+    prefix: DatePrefix
     low: int
     high: int
 
@@ -153,11 +203,15 @@ class Not:
 Expression = (
     Token
     | Text
+    | FullText
     | DateRange
     | Number
     | Quantity
     | Reference
     | Uri
+    | Near
+    | Within
+    | Differs
     | Missing
     | Ids
     | Updated
@@ -173,16 +227,30 @@ NEVER = Or(())
 
 
 @dataclass(frozen=True, slots=True)
+class Through:
+    """Where a chained sort leads: by references of `atom` to resources of `type` that satisfy `where`.
+
+    `where` is the caller's access: an order tells of what it goes by.
+    """
+
+    atom: str
+    type: str
+    where: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Sort:
     """One sort key: an atom of a kind, or `_id` or `_lastUpdated`, which need no atom.
 
     The key of a resource is its least value (greatest when descending); resources without one come last.
+    With `through` the values are those of the resources that it leads to.
     """
 
     by: Literal["value", "_id", "_lastUpdated"]
     kind: Kind = "token"
     atoms: tuple[str, ...] = ()
     descending: bool = False
+    through: tuple[Through, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +280,7 @@ class Plan:
     """A whole search: branches by type, order, page. `limit` None gives all, 0 none.
 
     Without `sort` the order is the store's own: by type, clinical date and place, the undated first.
-    Every order is total.
+    Every order is total. With `backwards` the whole of it is turned round, what has no value included.
     """
 
     tenant: str
@@ -220,3 +288,4 @@ class Plan:
     sort: tuple[Sort, ...] = ()
     limit: int | None = None
     after: Cursor | None = None
+    backwards: bool = False

@@ -5,10 +5,22 @@ Types that hold no patient's data are open to a compartment-limited grant that n
 Device only where `patient` is the patient; all else is absent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from fhir_server.access import Access, Grant, Letter
-from fhir_server.search.expression import ALWAYS, NEVER, And, Expression, Ids, Or, Reference
+from fhir_server.access import Access, Clearance, Grant, Letter, Withheld
+from fhir_server.search.expression import (
+    ALWAYS,
+    NEVER,
+    And,
+    Expression,
+    Ids,
+    Linked,
+    Not,
+    Or,
+    Reference,
+    Token,
+)
 from fhir_server.search.parameters import Parameter, SearchParameters
 
 WITHOUT_PATIENT_DATA = frozenset(
@@ -45,6 +57,11 @@ WITHOUT_PATIENT_DATA = frozenset(
         "ValueSet",
     }
 )
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+_ABOVE: Mapping[Clearance, tuple[str, ...]] = MappingProxyType(
+    {"N": ("R", "V"), "R": ("V",), "V": ()}
+)
+"""The confidentiality codes that each clearance does not reach."""
 _BY_PATIENT_PARAMETER = frozenset({"Task", "Device"})
 
 CriteriaLower = Callable[[str, tuple[tuple[str, str], ...]], Expression]
@@ -71,12 +88,69 @@ def allowed(
     criteria: CriteriaLower,
 ) -> Expression:
     """Give what a resource must satisfy for this caller; NEVER where no grant speaks of the type."""
-    if access.unlimited(type_, letter):
+    parts: list[Expression] = []
+    if not access.granted(type_, letter):
+        parts.append(_any(access.grants_for(type_, letter), type_, parameters, criteria))
+        limits = access.limits_for(type_, letter)
+        if limits is not None:
+            parts.append(_any(limits, type_, parameters, criteria))
+    if access.withholds(type_):
+        parts.append(Not(withheld(access, type_, parameters)))
+    if not parts:
         return ALWAYS
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def withheld(access: Access, type_: str, parameters: SearchParameters) -> Expression:
+    """Give what labels and Consents keep from this caller, of a type that the grants cover."""
+    parts = [
+        _security(type_, parameters, f"{CONFIDENTIALITY}|{code}")
+        for code in _ABOVE[access.clearance]
+    ]
+    parts += [_consented(one, type_, parameters) for one in access.withheld if one.speaks_of(type_)]
+    return Or(tuple(parts))
+
+
+def _consented(one: Withheld, type_: str, parameters: SearchParameters) -> Expression:
+    parts: list[Expression] = [compartment(parameters, "Patient", type_, one.patient)]
+    if one.labels:
+        parts.append(Or(tuple(_security(type_, parameters, label) for label in one.labels)))
+    permitted = [
+        _security_of(exception, type_, parameters)
+        for exception in one.unless
+        if exception.speaks_of(type_)
+    ]
+    if permitted:
+        parts.append(Not(Or(tuple(permitted))))
+    return And(tuple(parts))
+
+
+def _security_of(exception: Withheld, type_: str, parameters: SearchParameters) -> Expression:
+    if not exception.labels:
+        return ALWAYS
+    return Or(tuple(_security(type_, parameters, label) for label in exception.labels))
+
+
+def _security(type_: str, parameters: SearchParameters, label: str) -> Expression:
+    system, _, code = label.rpartition("|")
+    found = parameters.get(type_, "_security")
+    atoms = found.atoms if found else ()
+    return Or(tuple(Token(atom.name, system, code) for atom in atoms))
+
+
+def _any(
+    grants: tuple[Grant, ...], type_: str, parameters: SearchParameters, criteria: CriteriaLower
+) -> Expression:
     return Or(
         tuple(
-            And((_within(grant, type_, parameters), criteria(type_, grant.query)))
-            for grant in access.grants_for(type_, letter)
+            And(
+                (
+                    _within(grant, type_, parameters),
+                    _whose(grant, type_, parameters, criteria),
+                    criteria(type_, grant.query),
+                )
+            )
+            for grant in grants
         )
     )
 
@@ -88,3 +162,20 @@ def _within(grant: Grant, type_: str, parameters: SearchParameters) -> Expressio
         patient = parameters.get(type_, "patient")
         return _refers(patient, "Patient", grant.patient) if patient else NEVER
     return compartment(parameters, "Patient", type_, grant.patient)
+
+
+def _whose(
+    grant: Grant, type_: str, parameters: SearchParameters, criteria: CriteriaLower
+) -> Expression:
+    """Give that a resource is of a patient who satisfies an attribute rule, or holds no patient's data."""
+    if not grant.whose or type_ in WITHOUT_PATIENT_DATA:
+        return ALWAYS
+    patients = criteria("Patient", grant.whose)
+    if type_ == "Patient":
+        return patients
+    members = parameters.compartment("Patient", type_)
+    if type_ in _BY_PATIENT_PARAMETER:
+        found = parameters.get(type_, "patient")
+        members = (found,) if found else ()
+    atoms = dict.fromkeys(atom.name for parameter in members for atom in parameter.atoms)
+    return Or(tuple(Linked(atom, "Patient", patients) for atom in atoms))

@@ -1,10 +1,12 @@
 """One value of one search parameter to nodes, by the parameter's type (FHIR R4 search.html#ptypes)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from fhir_server.search import places, units
 from fhir_server.search.expression import (
+    And,
     DateRange,
     Expression,
     Number,
@@ -15,21 +17,30 @@ from fhir_server.search.expression import (
     Text,
     Token,
     Uri,
+    Within,
 )
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import Context, Parameter
 from fhir_server.search.parse import prefixed, split, unescape
 from resources import datatypes
 from resources.outcome import Invalid, NotSupported
 
 _TENTH = 10
+_STRING = frozenset({"string"})
 
 
 def plain(parameter: Parameter, value: str) -> Expression:
     """Give the meaning of one value without a modifier; raises Invalid for one the type cannot have."""
     lower = _BY_TYPE.get(parameter.type)
     if lower is None:
-        raise NotSupported(f"Search parameters of type {parameter.type} are not offered")
+        raise NotSupported(f"The search parameter {parameter.code} is not offered")
     return lower(parameter, value)
+
+
+def truth(values: Sequence[str]) -> bool:
+    """Give what :missing was given; raises Invalid for anything but true or false."""
+    if len(values) != 1 or values[0] not in {"true", "false"}:
+        raise Invalid(":missing takes true or false", issue="value")
+    return values[0] == "true"
 
 
 def token_of(atom: str, value: str) -> Token:
@@ -43,7 +54,15 @@ def token_of(atom: str, value: str) -> Token:
 
 
 def _token(parameter: Parameter, value: str) -> Expression:
-    return Or(tuple(token_of(atom.name, value) for atom in parameter.atoms))
+    held = zip(parameter.atoms, parameter.datatypes, strict=True)
+    return Or(tuple(_folded(token_of(atom.name, value), types) for atom, types in held))
+
+
+def _folded(token: Token, datatypes: frozenset[str]) -> Token:
+    """Give the token of a plain string without its case, as strings are indexed (search.html#token)."""
+    if datatypes != _STRING or token.code is None:
+        return token
+    return Token(token.atom, token.system, token.code.casefold())
 
 
 def _string(parameter: Parameter, value: str) -> Expression:
@@ -78,9 +97,9 @@ def _date(parameter: Parameter, value: str) -> Expression:
 
 def _decimal(text: str) -> tuple[Decimal, Decimal, Decimal]:
     try:
-        number = Decimal(text)
+        number = datatypes.decimal(text)
         return number, *datatypes.precision(number)
-    except (InvalidOperation, ValueError):
+    except ValueError:
         raise Invalid("The value is not a number that can be compared", issue="value") from None
 
 
@@ -108,11 +127,12 @@ def _quantity(parameter: Parameter, value: str) -> Expression:
     number, low, high = _decimal(text)
     low, high = _approximate(prefix, number, low, high)
     system, code = (unescape(p) or None for p in parts[1:]) if len(parts) == 3 else (None, None)
-    return Or(
-        tuple(
-            Quantity(atom.name, prefix, number, low, high, system, code) for atom in parameter.atoms
-        )
-    )
+    scale = units.scale(code) if code is not None and system == units.UCUM else None
+    if scale is None:
+        asked = (number, low, high, system, code)
+        return Or(tuple(Quantity(atom.name, prefix, *asked) for atom in parameter.atoms))
+    based = (scale.of(number), scale.of(low), scale.of(high))
+    return Or(tuple(Number(a.name + scale.suffix, prefix, *based) for a in parameter.atoms))
 
 
 def reference_of(parameter: Parameter, value: str, type_: str | None = None) -> Expression:
@@ -141,6 +161,31 @@ def _reference(parameter: Parameter, value: str) -> Expression:
     return reference_of(parameter, value)
 
 
+def _composite(parameter: Parameter, value: str) -> Expression:
+    """Give the meaning of values joined by $, all of them of one element (search.html#composite)."""
+    values = split(value, "$")
+    if len(values) != len(parameter.components) or not all(values):
+        raise Invalid(
+            f"{parameter.code} takes {len(parameter.components)} values joined by $", issue="value"
+        )
+    return Or(tuple(_in_context(context, values) for context in parameter.contexts))
+
+
+def _in_context(context: Context, values: list[str]) -> Expression:
+    asked = [(p, plain(p.parameter, v)) for p, v in zip(context.parts, values, strict=True)]
+    apart = tuple(node for _, node in asked)
+    if not context.element:
+        return And(apart)
+    together = tuple(node for part, node in asked if not part.outside)
+    return And((*apart, Within(context.element, And(together))))
+
+
+def _special(parameter: Parameter, value: str) -> Expression:
+    if not parameter.atoms:
+        raise NotSupported(f"The search parameter {parameter.code} is not offered")
+    return places.near(parameter, value)
+
+
 _BY_TYPE: dict[str, Callable[[Parameter, str], Expression]] = {
     "token": _token,
     "string": _string,
@@ -149,4 +194,6 @@ _BY_TYPE: dict[str, Callable[[Parameter, str], Expression]] = {
     "number": _number,
     "quantity": _quantity,
     "reference": _reference,
+    "composite": _composite,
+    "special": _special,
 }

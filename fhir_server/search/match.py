@@ -6,22 +6,26 @@ rounded to a double to be searched by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, assert_never
 
 from msgspec import Struct
 
-from fhir_server.search import interval
+from fhir_server.search import fulltext, interval
 from fhir_server.search.expression import (
     And,
     DateRange,
+    Differs,
     Expression,
+    FullText,
     Ids,
     Kind,
     Linked,
     LinkedFrom,
     Missing,
+    Near,
     Not,
     Number,
     Or,
@@ -31,14 +35,17 @@ from fhir_server.search.expression import (
     Sort,
     SortKey,
     Text,
+    Through,
     Token,
     Updated,
     Uri,
+    Within,
 )
 from fhir_server.search.values import (
     DateValue,
     IndexValues,
     NumberValue,
+    PositionValue,
     QuantityValue,
     ReferenceValue,
     TextValue,
@@ -78,6 +85,8 @@ def matches(where: Expression, candidate: Candidate, find: Find) -> bool:  # noq
             return any(_token(where, v) for v in values.tokens)
         case Text():
             return any(_text(where, v) for v in values.texts)
+        case FullText():
+            return fulltext.found(where, values)
         case DateRange():
             return any(_date(where, v) for v in values.dates)
         case Number():
@@ -91,6 +100,16 @@ def matches(where: Expression, candidate: Candidate, find: Find) -> bool:  # noq
             return any(_reference(where, v) for v in values.references)
         case Uri():
             return any(_uri(where, v) for v in values.uris)
+        case Near():
+            return any(_near(where, v) for v in values.positions)
+        case Within():
+            return any(
+                matches(where.where, Candidate("", "", 0, v.values), find)
+                for v in values.elements
+                if v.atom == where.element
+            )
+        case Differs():
+            return _differs(where.part, values)
         case Missing():
             return not any(v.atom in where.atoms for v in of_kind(values, where.kind))
         case Ids():
@@ -132,35 +151,41 @@ def of_kind(values: IndexValues, kind: Kind) -> Sequence[Value]:  # noqa: PLR091
             return values.references
         case "uri":
             return values.uris
+        case "position":
+            return values.positions
         case _:
             assert_never(kind)
 
 
-Interval = tuple[float, float, float]
+Ends = tuple[float, float]
 
 
-def compare(prefix: Prefix, asked: Interval, stored: Interval) -> bool:  # noqa: PLR0911 - one arm a prefix
-    """Tell whether a stored (value, low, high) satisfies the prefix against the asked one.
+def compare(prefix: Prefix, asked: tuple[float, float, float], stored: Ends) -> bool:  # noqa: PLR0911 - one arm a prefix
+    """Tell whether what spans from `low` to `high` satisfies the prefix against (value, lowest, highest).
 
-    R4 search.html#number: `eq` asks for a value within the asked precision, its upper end excluded; the
-    ordered prefixes ignore precision; `ap` asks that the two intervals overlap.
+    R4 search.html#prefix: `eq` asks for all of it to lie within the asked precision, whose upper end is
+    excluded; the ordered prefixes ignore precision; `ap` asks that the two intervals overlap.
     """
-    value, low, high = stored
+    low, high = stored
     exactly, lowest, highest = asked
-    within = value == exactly or lowest <= value < highest
+    within = lowest <= low and (high < highest or high <= exactly)
     match prefix:
         case "eq":
             return within
         case "ne":
             return not within
-        case "gt" | "sa":
-            return value > exactly
-        case "lt" | "eb":
-            return value < exactly
+        case "gt":
+            return high > exactly
+        case "lt":
+            return low < exactly
         case "ge":
-            return value >= exactly
+            return high >= exactly
         case "le":
-            return value <= exactly
+            return low <= exactly
+        case "sa":
+            return low > exactly
+        case "eb":
+            return high < exactly
         case "ap":
             return low <= highest and high >= lowest
         case _:
@@ -173,12 +198,12 @@ def beneath(value: str) -> str:
 
 
 def sort_keys(
-    sort: Sequence[Sort], candidate: Candidate, clinical: Clinical
+    sort: Sequence[Sort], candidate: Candidate, clinical: Clinical, find: Find
 ) -> tuple[SortKey, ...]:
     """Give the sort keys of a resource, None where it has no value; without `sort` the own order's."""
     if not sort:
         return own_keys(candidate, clinical)
-    return tuple(_sort_key(key, candidate, clinical) for key in sort)
+    return tuple(_sort_key(key, candidate, clinical, find) for key in sort)
 
 
 def own_keys(candidate: Candidate, clinical: Clinical) -> tuple[str, int]:
@@ -196,6 +221,7 @@ def by_clinical(key: Sort, type: str, clinical: Clinical) -> bool:
     return (
         key.by == "value"
         and key.kind == "date"
+        and not key.through
         and main in key.atoms
         and not any(a != main and a.startswith(f"{type}.") for a in key.atoms)
     )
@@ -208,7 +234,7 @@ def clinical_key(atom: str | None, values: IndexValues) -> int | None:
     return values.clinical if any(v.atom == atom for v in values.dates) else None
 
 
-def key_of(value: Value) -> SortKey:
+def key_of(value: Value) -> SortKey:  # noqa: PLR0911 - one arm a kind
     """Give the sort key of one value."""
     match value:
         case TokenValue():
@@ -218,26 +244,45 @@ def key_of(value: Value) -> SortKey:
         case DateValue():
             return value.low
         case NumberValue() | QuantityValue():
-            return float(value.value)
+            return float(value.low)
         case ReferenceValue():
             return f"{value.type}/{value.id}" if value.id else value.url
         case UriValue():
             return value.value
+        case PositionValue():
+            return value.z
         case _:
             assert_never(value)
 
 
-def _sort_key(key: Sort, candidate: Candidate, clinical: Clinical) -> SortKey:
+def _sort_key(key: Sort, candidate: Candidate, clinical: Clinical, find: Find) -> SortKey:
     if key.by == "_id":
         return candidate.id
     if key.by == "_lastUpdated":
         return candidate.updated
     if by_clinical(key, candidate.type, clinical):
         return clinical_key(clinical(candidate.type), candidate.values)
-    keys = [key_of(v) for v in of_kind(candidate.values, key.kind) if v.atom in key.atoms]
+    keys = [
+        key_of(v)
+        for one in _sorted_by(key, candidate, find)
+        for v in of_kind(one.values, key.kind)
+        if v.atom in key.atoms
+    ]
     if not keys:
         return None
     return max(keys) if key.descending else min(keys)  # type: ignore[type-var]  # one kind, so one type
+
+
+def _sorted_by(key: Sort, candidate: Candidate, find: Find) -> Iterator[Candidate]:
+    """Give whose values a key goes by: the resource's own, or those of what it refers to."""
+    if not key.through:
+        yield candidate
+    for through in key.through:
+        yield from (
+            other
+            for other in _targets(through, candidate.values, find)
+            if matches(through.where, other, find)
+        )
 
 
 def _token(node: Token, value: TokenValue) -> bool:
@@ -248,14 +293,38 @@ def _token(node: Token, value: TokenValue) -> bool:
     )
 
 
+def _differs(part: Token | Text | Uri, values: IndexValues) -> bool:
+    match part:
+        case Token():
+            return any(v.atom == part.atom and not _token(part, v) for v in values.tokens)
+        case Text():
+            return any(v.atom == part.atom and not _text(part, v) for v in values.texts)
+        case Uri():
+            return any(v.atom == part.atom and v.value != part.value for v in values.uris)
+        case _:
+            assert_never(part)
+
+
 def _text(node: Text, value: TextValue) -> bool:
     if value.atom != node.atom:
         return False
     if node.how == "exact":
-        return value.exact == node.value
-    if node.how == "contains":
-        return node.value in value.normal
-    return value.normal.startswith(node.value)
+        return bool(node.value) and value.exact == node.value
+    return _WRITTEN[node.how](value.normal, node.value)
+
+
+_WRITTEN: Mapping[str, Callable[[str, str], bool]] = MappingProxyType(
+    {
+        "starts": str.startswith,
+        "contains": operator.contains,
+        "same": operator.eq,
+        "ends": str.endswith,
+        "gt": operator.gt,
+        "lt": operator.lt,
+        "ge": operator.ge,
+        "le": operator.le,
+    }
+)
 
 
 def _date(node: DateRange, value: DateValue) -> bool:
@@ -273,16 +342,12 @@ def _quantity(node: Quantity, value: QuantityValue) -> bool:
     )
 
 
-def _asked(node: Number | Quantity) -> Interval:
-    return _doubles(node.value, node.low, node.high)
+def _asked(node: Number | Quantity) -> tuple[float, float, float]:
+    return float(node.value), float(node.low), float(node.high)
 
 
-def _stored(value: NumberValue | QuantityValue) -> Interval:
-    return _doubles(value.value, value.low, value.high)
-
-
-def _doubles(value: Decimal, low: Decimal, high: Decimal) -> Interval:
-    return float(value), float(low), float(high)
+def _stored(value: NumberValue | QuantityValue) -> Ends:
+    return float(value.low), float(value.high)
 
 
 def _reference(node: Reference, value: ReferenceValue) -> bool:
@@ -301,7 +366,12 @@ def _uri(node: Uri, value: UriValue) -> bool:
     )
 
 
-def _targets(node: Linked, values: IndexValues, find: Find) -> Iterator[Candidate]:
+def _near(node: Near, value: PositionValue) -> bool:
+    x, y, z = value.x - node.x, value.y - node.y, value.z - node.z
+    return value.atom == node.atom and x * x + y * y + z * z <= node.reach * node.reach
+
+
+def _targets(node: Linked | Through, values: IndexValues, find: Find) -> Iterator[Candidate]:
     for value in values.references:
         if value.atom == node.atom and value.type == node.type and value.id:
             target = find.get(value.type, value.id)

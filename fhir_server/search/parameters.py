@@ -7,18 +7,18 @@ Observation are one, told apart by the types they may lead to.
 import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from fhir_server.search import datatype_values, index_values
+from fhir_server.search import clinical_dates, composites, index_values
 from fhir_server.search.expression import Kind
-from fhir_server.search.index_values import Extractor, Source
-from fhir_server.search.values import IndexValues
+from fhir_server.search.full_text_values import Texts
+from fhir_server.search.index_values import Element, Extractor, Source
+from fhir_server.search.paths import Paths, union, without_resolve
+from fhir_server.search.values import IndexValues, ReferenceValue
 from resources import definitions as r4
-from resources.fhirpath import compile as fhirpath
-from resources.fhirpath.expression import Binary, Call, Index, Node, Path, TypeTest
 from resources.fhirpath.parse import parse
 from resources.model import Resource
 
@@ -33,48 +33,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "uri": "uri",
     }
 )
+# What the parameters of type special look at; all other special ones are refused.
+SPECIAL: Mapping[str, Kind] = MappingProxyType({"near": "position"})
 # These are columns of every stored version, so they have no atoms.
 VERSION_PARAMETERS = frozenset({"_id", "_lastUpdated"})
-
-# The parameter of a type's main date where it is not `date`. Each has one atom with one value.
-_CLINICAL = {
-    "Account": "period",
-    "AllergyIntolerance": "date",
-    "Basic": "created",
-    "Bundle": "timestamp",
-    "ChargeItem": "occurrence",
-    "Claim": "created",
-    "ClaimResponse": "created",
-    "Communication": "sent",
-    "CommunicationRequest": "authored",
-    "Condition": "recorded-date",
-    "Contract": "issued",
-    "CoverageEligibilityRequest": "created",
-    "CoverageEligibilityResponse": "created",
-    "DetectedIssue": "identified",
-    "DeviceRequest": "authored-on",
-    "DocumentManifest": "created",
-    "ExplanationOfBenefit": "created",
-    "Goal": "start-date",
-    "ImagingStudy": "started",
-    "Media": "created",
-    "MedicationAdministration": "effective-time",
-    "MedicationDispense": "whenhandedover",
-    "MedicationRequest": "authoredon",
-    "MedicationStatement": "effective",
-    "NutritionOrder": "datetime",
-    "PaymentNotice": "created",
-    "PaymentReconciliation": "created",
-    "Provenance": "recorded",
-    "QuestionnaireResponse": "authored",
-    "RequestGroup": "authored",
-    "ServiceRequest": "authored",
-    "Slot": "start",
-    "Specimen": "collected",
-    "Task": "authored-on",
-    "TestReport": "issued",
-    "VisionPrescription": "datewritten",
-}
 
 
 class Atom(Struct, frozen=True, gc=False):
@@ -92,11 +54,26 @@ class Component(Struct, frozen=True, gc=False):
     expression: str
 
 
+class Part(Struct, frozen=True, gc=False):
+    """One member of a composite in one context; `outside` of its element where it is one of the resource."""
+
+    parameter: "Parameter"
+    outside: bool = False
+
+
+class Context(Struct, frozen=True, gc=False):
+    """Where a composite's members are: a repeating element by its path, or empty where it is there once."""
+
+    element: str
+    parts: tuple[Part, ...]
+
+
 class Parameter(Struct, frozen=True, gc=False):
     """One search parameter of one type.
 
     `type` is R4's search parameter type. `targets` are the types that its references may lead to,
-    empty for any. There are no atoms for `_id`, `_lastUpdated`, special and composite ones.
+    empty for any; `datatypes` those of each atom's values, in the atoms' order. There are no atoms for
+    `_id`, `_lastUpdated` and composite ones; the latter have contexts.
     """
 
     code: str
@@ -106,11 +83,19 @@ class Parameter(Struct, frozen=True, gc=False):
     atoms: tuple[Atom, ...] = ()
     targets: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
+    datatypes: tuple[frozenset[str], ...] = ()
+    contexts: tuple[Context, ...] = ()
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of its atoms; None for a special or composite one."""
-        return KINDS.get(self.type)
+        """The kind of its atoms; None for a composite one and the special ones that are refused."""
+        return KINDS.get(self.type) or SPECIAL.get(self.code)
+
+    def holding(self, datatypes: frozenset[str]) -> Iterator[str]:
+        """Give the names of the atoms that may have a value of one of the datatypes."""
+        for atom, held in zip(self.atoms, self.datatypes, strict=True):
+            if not held.isdisjoint(datatypes):
+                yield atom.name
 
 
 class Uploaded(Struct, frozen=True):
@@ -136,9 +121,11 @@ class SearchParameters:
         self._definitions = definitions
         self._uploaded = tuple(uploaded)
         self._shared = shared
-        self._compiler = fhirpath.Compiler(definitions)
+        self._paths = Paths(definitions)
+        self._texts = Texts(definitions)
         self._types: dict[str, Mapping[str, Parameter]] = {}
         self._extractors: dict[str, Extractor] = {}
+        self._referring: dict[tuple[str, frozenset[str]], Extractor] = {}
 
     def get(self, type: str, code: str) -> Parameter | None:
         """Give a type's parameter by its code, those of all resources included; None if unknown."""
@@ -169,7 +156,20 @@ class SearchParameters:
         extract = self._extractors.get(name)
         if extract is None:
             extract = self._extractor(name)
-        return extract(resource)
+        found = extract(resource)
+        self._texts.add(resource, found)
+        return found
+
+    def references(self, resource: Resource, atoms: frozenset[str]) -> Sequence[ReferenceValue]:
+        """Give only the references of some atoms among a resource's values."""
+        name = resource["resourceType"]
+        extract = self._referring.get((name, atoms))
+        if extract is None:
+            found = [self._paths.source(name, "reference", parse(atom)) for atom in sorted(atoms)]
+            sources = [source for source in found if source is not None]
+            extract = index_values.extractor(sources, self._definitions)
+            self._referring[name, atoms] = extract
+        return extract(resource).references
 
     def _extractor(self, type: str) -> Extractor:
         self.of(type)
@@ -183,7 +183,7 @@ class SearchParameters:
 
     def clinical(self, type: str) -> Atom | None:
         """Give the atom of the type's main date, which IndexValues.clinical holds."""
-        parameter = self.get(type, _CLINICAL.get(type, "date"))
+        parameter = self.get(type, clinical_dates.parameter(type))
         return _clinical_atom(parameter)
 
     def _compile(self, type: str) -> dict[str, Parameter]:
@@ -194,18 +194,25 @@ class SearchParameters:
             self._extractors[type] = self._shared._extractor(type)  # noqa: SLF001 - of this class
             return dict(self._shared.of(type))
         sources: dict[Atom, Source] = {}
+        elements: dict[str, Element] = {}
         found: dict[str, Parameter] = {}
         for held in self._defined(type):
             parameter = self._parameter(type, held, sources)
             if parameter.atoms or parameter.kind is None or held.code in VERSION_PARAMETERS:
                 found.setdefault(held.code, parameter)
+        for code, parameter in found.items():
+            if parameter.components:
+                found[code] = self._composed(parameter, sources, elements)
         for one in uploaded:
             parameter = self._parameter(type, one.definition, sources)
             if not one.task:
                 found.setdefault(parameter.code, parameter)
-        clinical = _clinical_atom(found.get(_CLINICAL.get(type, "date")))
+        clinical = _clinical_atom(found.get(clinical_dates.parameter(type)))
         self._extractors[type] = index_values.extractor(
-            sources.values(), self._definitions, clinical.name if clinical else ""
+            sources.values(),
+            self._definitions,
+            clinical.name if clinical else "",
+            elements.values(),
         )
         return found
 
@@ -238,52 +245,52 @@ class SearchParameters:
     def _parameter(
         self, type: str, held: r4.SearchParameter, sources: dict[Atom, Source]
     ) -> Parameter:
-        kind = KINDS.get(held.type)
+        kind = KINDS.get(held.type) or SPECIAL.get(held.code)
         if kind is None or held.code in VERSION_PARAMETERS:
             return Parameter(held.code, held.type, held.url, type, components=self._parts(held))
         atoms: dict[Atom, None] = {}
         targets: dict[str, None] = {}
-        for part in _union(parse(held.expression)):
-            path, wanted = _without_resolve(part)
-            if not (source := self._source(type, kind, path)):
+        for part in union(parse(held.expression)):
+            path, wanted = without_resolve(part)
+            if not (source := self._paths.source(type, kind, path)):
                 continue
             atom = Atom(source.name, kind)
             sources.setdefault(atom, source)
             atoms[atom] = None
             if kind == "reference":
                 targets.update(dict.fromkeys(wanted or _targets(source, held.target)))
-        return Parameter(held.code, held.type, held.url, type, tuple(atoms), tuple(sorted(targets)))
+        return Parameter(
+            held.code,
+            held.type,
+            held.url,
+            type,
+            tuple(atoms),
+            tuple(sorted(targets)),
+            datatypes=tuple(frozenset(b.type for b in sources[a].branches) for a in atoms),
+        )
 
-    def _source(self, type: str, kind: Kind, node: Node) -> Source | None:
-        """Give where the path leads on the type; an extension is read as its value."""
-        if not self._compiler.branches(node, type):
-            return None
-        path = self._canonical(node, type)
-        branches = self._compiler.branches(path, type)
-        if all(branch.type == "Extension" for branch in branches):
-            path = Path(path, "value")
-            branches = self._compiler.branches(path, type)
-        kept = tuple(b for b in branches if datatype_values.indexed(kind, b.type))
-        return Source(str(path), kind, kept) if kept else None
+    def _composed(
+        self, parameter: Parameter, sources: dict[Atom, Source], elements: dict[str, Element]
+    ) -> Parameter:
+        """Give a composite with its contexts, and note the sources that they need."""
+        held = self._by_url[parameter.url]
+        contexts = []
+        for node in union(parse(held.expression)):
+            found = composites.context(self._paths, parameter.base, node, self._members(held))
+            if found is None:
+                continue
+            contexts.append(_context(parameter.base, found))
+            for source in (s for place in found.places for s in place.plain):
+                sources.setdefault(Atom(source.name, source.kind), source)
+            if found.element:
+                elements[found.element] = found.extracted(elements.get(found.element))
+        return replace(parameter, contexts=tuple(contexts))
 
-    def _canonical(self, node: Node, type: str) -> Node:
-        """Write a path in one way: from the type's own name, with ofType for as."""
-        match node:
-            case Path(None, name) if self._definitions.kind(name) == "resource":
-                found: Node = Path(None, type)
-            case TypeTest("as", operand, name):
-                found = Call(self._canonical(operand, type), "ofType", (Path(None, name),))
-            case Call(target, "as", arguments):
-                found = self._canonical(Call(target, "ofType", arguments), type)
-            case Binary(operator, left, right):
-                found = Binary(operator, self._canonical(left, type), self._canonical(right, type))
-            case Path(target) | Call(target) | Index(target) if target is not None:
-                found = replace(node, target=self._canonical(target, type))
-            case Path() | Call():
-                found = replace(node, target=Path(None, type))
-            case _:
-                found = node
-        return found
+    def _members(self, held: r4.SearchParameter) -> list[composites.Member]:
+        return [
+            composites.Member(self._by_url[url], KINDS[self._by_url[url].type], parse(expression))
+            for url, expression in held.components
+        ]
 
     def _parts(self, held: r4.SearchParameter) -> tuple[Component, ...]:
         return tuple(
@@ -292,29 +299,26 @@ class SearchParameters:
         )
 
 
+def _context(type: str, found: composites.Found) -> Context:
+    return Context(found.element, tuple(_part(type, place) for place in found.places))
+
+
+def _part(type: str, place: composites.Place) -> Part:
+    """Give a member as a parameter of its own, which looks only where the composite does."""
+    held = place.member.definition
+    atoms = tuple(Atom(source.name, source.kind) for source in place.plain)
+    targets = {t for source in place.plain for t in _targets(source, held.target)}
+    wanted = tuple(sorted(targets)) if held.type == "reference" else ()
+    datatypes = tuple(frozenset(b.type for b in source.branches) for source in place.plain)
+    made = Parameter(held.code, held.type, held.url, type, atoms, wanted, datatypes=datatypes)
+    return Part(made, place.outside)
+
+
 def _clinical_atom(parameter: Parameter | None) -> Atom | None:
     """Give the only atom of a date parameter; with several there is no one main date."""
     if parameter is None or parameter.kind != "date" or len(parameter.atoms) != 1:
         return None
     return parameter.atoms[0]
-
-
-def _union(node: Node) -> Iterator[Node]:
-    match node:
-        case Binary("|", left, right):
-            yield from _union(left)
-            yield from _union(right)
-        case _:
-            yield node
-
-
-def _without_resolve(node: Node) -> tuple[Node, tuple[str, ...]]:
-    """Split a trailing where(resolve() is X) from a path: the path and X."""
-    match node:
-        case Call(Path() as path, "where", (TypeTest("is", Call(None, "resolve", ()), name),)):
-            return path, (name,)
-        case _:
-            return node, ()
 
 
 def _targets(source: Source, stated: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from fhir_server.search import filter_text
 from fhir_server.search.expression import Prefix
 from resources.outcome import Invalid, NotSupported
 
@@ -17,13 +18,20 @@ MAX_DEPTH = 6
 _PREFIXES = frozenset({"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"})
 _PREFIXED = re.compile(r"^([a-z]{2})(?=[-+0-9.])")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]*$")
+_RULE = re.compile(
+    r"^(-?)([A-Za-z_][A-Za-z0-9_-]*)(?:(?::([A-Z][A-Za-z]*))?\.([A-Za-z_][A-Za-z0-9_-]*))?$"
+)
 SUMMARIES = frozenset({"true", "false", "text", "data", "count"})
 _REFUSED = {
     "_query": "Named queries are not offered",
     "_contained": "Search for contained resources is not offered",
     "_containedType": "Search for contained resources is not offered",
 }
+_ALONE = ("_contained", "false")
+"""What is always so: contained resources are not found by themselves."""
 RENDERING = frozenset({"_format", "_pretty"})
+CURSOR = "_cursor"
+_ONCE = frozenset({"_count", "_total", "_summary", "_explain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,14 @@ class Has:
     rest: Criterion
 
 
-Criterion = Simple | Chain | Has
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What _filter asks, as a tree."""
+
+    tree: filter_text.Filter
+
+
+Criterion = Simple | Chain | Has | Filtered
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +82,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class SortRule:
-    """One rule of _sort."""
+    """One rule of _sort; with `far` it goes by that parameter of what `code` refers to (of `type`)."""
 
     code: str
     descending: bool
+    type: str | None = None
+    far: str = ""
+
+    @property
+    def text(self) -> str:
+        """The rule as it is written."""
+        name = self.code if self.type is None else f"{self.code}:{self.type}"
+        return f"{'-' if self.descending else ''}{name}{'.' if self.far else ''}{self.far}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,7 @@ class Query:
     summary: str | None = None
     elements: tuple[str, ...] = ()
     cursor: str | None = None
+    explain: bool = False
     controls: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -104,6 +128,9 @@ def parse(pairs: Pairs) -> Query:
     """Parse decoded query pairs; raises Invalid or NotSupported for what cannot be read."""
     query = Query()
     for name, value in pairs:
+        if (name, value) == _ALONE:
+            query.controls.append((name, value))
+            continue
         if name in _REFUSED:
             raise NotSupported(_REFUSED[name])
         if not _control(query, name, value) and name not in RENDERING:
@@ -113,6 +140,8 @@ def parse(pairs: Pairs) -> Query:
 
 def _control(query: Query, name: str, value: str) -> bool:
     """Take a parameter that shapes the result; tells whether it was one."""
+    if name in _ONCE and any(name == known for known, _ in query.controls):
+        raise Invalid(f"{name} is asked for twice", issue="value")
     match name.split(":", maxsplit=1)[0]:
         case "_sort":
             query.sort.extend(_sort(value))
@@ -129,6 +158,8 @@ def _control(query: Query, name: str, value: str) -> bool:
         case "_cursor":
             query.cursor = value
             return True
+        case "_explain":
+            query.explain = _one_of(name, value, {"true", "false"}) == "true"
         case _:
             return False
     query.controls.append((name, value))
@@ -148,10 +179,13 @@ def _one_of(name: str, value: str, allowed: set[str] | frozenset[str]) -> str:
 
 
 def _sort(value: str) -> list[SortRule]:
-    rules = [SortRule(part.lstrip("-"), part.startswith("-")) for part in value.split(",") if part]
-    if not rules or any(not _NAME.match(rule.code) for rule in rules):
+    found = [_RULE.match(part) for part in value.split(",")]
+    rules = [SortRule(m[2], bool(m[1]), m[3], m[4] or "") for m in found if m is not None]
+    if len(rules) < len(found):
         raise Invalid(
-            "_sort takes parameter codes, each with an optional leading '-'", issue="value"
+            "_sort takes parameter codes, each with an optional leading '-': birthdate, -date,"
+            " patient.name, subject:Patient.name",
+            issue="value",
         )
     return rules
 
@@ -175,6 +209,8 @@ def criterion(name: str, value: str, depth: int = 0) -> Criterion:
     """Parse one name and value into a criterion; raises Invalid."""
     if depth > MAX_DEPTH:
         raise Invalid("The chain is longer than is allowed", issue="too-costly")
+    if name == "_filter":
+        return Filtered(filter_text.parse(value))
     if name.startswith("_has:"):
         return _has(name, value, depth)
     head, dot, rest = name.partition(".")
@@ -184,6 +220,16 @@ def criterion(name: str, value: str, depth: int = 0) -> Criterion:
     if dot:
         return Chain(code, modifier or None, criterion(rest, value, depth + 1))
     return Simple(code, modifier or None, _values(name, value))
+
+
+_ASKING = frozenset({"in", "not-in", "above", "below"})
+
+
+def asks(criterion: Criterion) -> bool:
+    """Tell whether a criterion may ask what only terminology or a hierarchy of resources can say."""
+    while isinstance(criterion, Chain | Has):
+        criterion = criterion.rest
+    return isinstance(criterion, Filtered) or criterion.modifier in _ASKING
 
 
 def _has(name: str, value: str, depth: int) -> Has:

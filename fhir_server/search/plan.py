@@ -4,35 +4,60 @@ FHIR R4 search.html. Everything that a search may touch passes here, chains and 
 included, so that no interpreter ever needs to know of access.
 """
 
+import copy
+import functools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from fhir_server.access import Access, Letter, everything
-from fhir_server.search import grants, lower
+from fhir_server.search import canonical, filtering, fulltext, grants, lists, lower, orphans
+from fhir_server.search.breadth import Breadth
 from fhir_server.search.expression import (
     ALWAYS,
+    NEVER,
     And,
     Branch,
     Expression,
     Ids,
     Linked,
     LinkedFrom,
+    Not,
     Or,
     Plan,
     Sort,
+    Through,
     Updated,
 )
-from fhir_server.search.modifier import Modifier, Terms
+from fhir_server.search.knowledge import Knowledge, Known
+from fhir_server.search.modifier import Modifier, Terms, offered
 from fhir_server.search.parameters import Parameter, SearchParameters
-from fhir_server.search.parse import Chain, Criterion, Has, Simple, SortRule, criterion, unescape
+from fhir_server.search.parse import (
+    Chain,
+    Criterion,
+    Filtered,
+    Has,
+    Simple,
+    SortRule,
+    criterion,
+    unescape,
+)
+from fhir_server.search.unknown import UnknownModifier, UnknownParameter
 from resources.outcome import Invalid, NotSupported
 
 _OURS = everything("plan")
-
-
-class UnknownParameter(NotSupported):
-    """The type has no such search parameter; strict handling refuses it, lenient ignores it."""
+_NOBODY = Access("nobody")
+_NOWHERE = Through("", "", NEVER)
+_SPECIAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "_id": ("missing", "not"),
+    "_lastUpdated": ("missing",),
+    "_text": (),
+    "_content": (),
+    lists.PARAMETER: (),
+    orphans.PARAMETER: (),
+}
+"""What is no search parameter of the definitions, with the modifiers that it takes."""
 
 
 class Planner:
@@ -43,11 +68,20 @@ class Planner:
         parameters: SearchParameters,
         modifiers: Mapping[str, Modifier],
         types: Iterable[str],
+        knowledge: Knowledge | None = None,
     ) -> None:
         self.parameters = parameters
         self.modifiers = modifiers
+        self._knowledge = knowledge or Known()
         self._types = frozenset(types)
         self._every_type = tuple(sorted(self._types))
+        self._referrers = orphans.referrers(parameters, self._types)
+
+    def knowing(self, knowledge: Knowledge) -> "Planner":
+        """Give a planner that is this one, but for what it knows of terminology and hierarchies."""
+        made = copy.copy(self)
+        made._knowledge = knowledge  # noqa: SLF001 - of this class
+        return made
 
     def plan(
         self,
@@ -71,6 +105,10 @@ class Planner:
         """Give the caller's access to a type as an expression."""
         return grants.allowed(access, letter, type_, self.parameters, self._granted)
 
+    def withheld(self, type_: str, access: Access) -> Expression:
+        """Give what labels and Consents keep from a caller whose grants cover the type."""
+        return grants.withheld(access, type_, self.parameters)
+
     def compartment(self, compartment: str, id_: str, type_: str) -> Expression:
         """Give membership of a compartment as an expression."""
         return grants.compartment(self.parameters, compartment, type_, id_)
@@ -85,11 +123,13 @@ class Planner:
         """Lower one criterion; raises UnknownParameter, NotSupported or Invalid."""
         match asked:
             case Simple():
-                return self._simple(type_, asked)
+                return self._simple(type_, asked, access)
             case Chain():
                 return self._chain(type_, asked, access)
             case Has():
                 return self._has(type_, asked, access)
+            case Filtered():
+                return filtering.lower(self, type_, asked.tree, access)
 
     def known(self, type_: str) -> None:
         """Refuse a resource type that R4 does not have, wherever in a query it is named; raises Invalid."""
@@ -111,31 +151,64 @@ class Planner:
             return replace(found, targets=self._every_type)
         return found
 
-    def _simple(self, type_: str, asked: Simple) -> Expression:
-        if asked.code == "_id":
-            _refuse_modifier(asked)
-            return Ids(tuple(unescape(value) for value in asked.values))
-        if asked.code == "_lastUpdated":
-            _refuse_modifier(asked)
-            return Or(tuple(Updated(*lower.date_bounds(value)) for value in asked.values))
+    def _simple(self, type_: str, asked: Simple, access: Access) -> Expression:
+        if asked.modifier is not None and asked.code in _SPECIAL:
+            return self._specially(type_, asked, access)
+        special = self._special(type_, asked, access)
+        if special is not None:
+            return special
         parameter = self.parameter(type_, asked.code)
         if asked.modifier is None:
-            return Or(tuple(lower.plain(parameter, value) for value in asked.values))
+            plain = functools.partial(canonical.plain, self.parameters, parameter)
+            return Or(tuple(plain(value) for value in asked.values))
         return self._modified(parameter, asked)
+
+    def _special(self, type_: str, asked: Simple, access: Access) -> Expression | None:
+        """Lower what is no search parameter of the definitions; None for what is one."""
+        match asked.code:
+            case "_id":
+                return Ids(tuple(unescape(value) for value in asked.values))
+            case "_lastUpdated":
+                return Or(tuple(Updated(*lower.date_bounds(value)) for value in asked.values))
+            case "_text" | "_content" as code:
+                part = fulltext.PARAMETERS[code]
+                return Or(tuple(fulltext.lower(part, value) for value in asked.values))
+            case lists.PARAMETER:
+                within = functools.partial(self.allowed, access=access, letter="s")
+                return lists.lower(asked.values, self.parameters, within)
+            case orphans.PARAMETER:
+                within = functools.partial(self.allowed, access=access, letter="s")
+                return orphans.lower(asked.values, self._referrers(type_), within)
+            case _:
+                return None
+
+    def _specially(self, type_: str, asked: Simple, access: Access) -> Expression:
+        """Lower a modifier of what is no search parameter of the definitions; raises UnknownModifier."""
+        takes = _SPECIAL[asked.code]
+        if asked.modifier not in takes:
+            raise UnknownModifier(
+                f"The modifier {_named(asked.modifier or '')} is not offered on {asked.code};"
+                f" it takes {', '.join(f':{one}' for one in takes) or 'none'}"
+            )
+        if asked.modifier == "missing":
+            return NEVER if lower.truth(asked.values) else ALWAYS
+        return Not(self.expression(type_, Simple(asked.code, None, asked.values), access))
 
     def _modified(self, parameter: Parameter, asked: Simple) -> Expression:
         name = asked.modifier or ""
         if parameter.type == "reference" and name in parameter.targets:
             return Or(tuple(lower.reference_of(parameter, v, name) for v in asked.values))
         modifier = self.modifiers.get(name)
-        if modifier is None or parameter.type not in modifier.on:
-            raise NotSupported(
-                f"The modifier :{name} is not offered on {parameter.code}, a {parameter.type} parameter"
+        if modifier is None or not modifier.fits(parameter):
+            takes = offered(self.modifiers.values(), parameter)
+            raise UnknownModifier(
+                f"The modifier {_named(name)} is not offered on {parameter.code},"
+                f" a {parameter.type} parameter; it takes {', '.join(takes) or 'none'}"
             )
-        return modifier.lower(Terms(parameter, asked.values, lower.plain))
+        return modifier.lower(Terms(parameter, asked.values, lower.plain, self._knowledge))
 
     def _chain(self, type_: str, asked: Chain, access: Access) -> Expression:
-        parameter = self._reference(type_, asked.code)
+        parameter = self.reference(type_, asked.code)
         if asked.type is not None and asked.type not in parameter.targets:
             raise Invalid(f"{asked.code} of {type_} does not refer to that type", issue="value")
         targets = (asked.type,) if asked.type else parameter.targets
@@ -151,48 +224,84 @@ class Planner:
         self, targets: Sequence[str], rest: Criterion, access: Access
     ) -> list[tuple[str, Expression]]:
         """Lower the rest of a chain in every target type that has the parameter; none at all is an error."""
-        found, fault = [], None
+        found, fault, breadth = [], None, Breadth()
         for target in targets:
             try:
-                found.append((target, self.where(target, (rest,), access)))
+                inner = self.where(target, (rest,), access)
             except UnknownParameter as unknown:
                 fault = unknown
+                continue
+            breadth.add(inner)
+            found.append((target, inner))
         if not found and fault is not None:
             raise fault
         return found
 
     def _has(self, type_: str, asked: Has, access: Access) -> Expression:
-        parameter = self._reference(asked.type, asked.code)
+        parameter = self.reference(asked.type, asked.code)
         if type_ not in parameter.targets:
             raise Invalid(f"{asked.code} of {asked.type} does not refer to {type_}", issue="value")
         inner = self.where(asked.type, (asked.rest,), access)
         return Or(tuple(LinkedFrom(asked.type, atom.name, inner) for atom in parameter.atoms))
 
-    def _reference(self, type_: str, code: str) -> Parameter:
+    def reference(self, type_: str, code: str) -> Parameter:
+        """Give a type's search parameter that a chain can go through; raises what `parameter` does."""
         parameter = self.parameter(type_, code)
         if parameter.type != "reference":
-            raise Invalid(f"{code} of {type_} is not a reference, so no chain goes through it")
+            raise UnknownParameter(
+                f"{code} of {type_} is not a reference, so no chain goes through it"
+            )
         return parameter
 
-    def sort(self, type_: str, rules: Sequence[SortRule]) -> tuple[Sort, ...]:
-        """Resolve _sort; raises UnknownParameter or NotSupported."""
-        return tuple(self._sort(type_, rule) for rule in rules)
+    def sort(
+        self, type_: str, rules: Sequence[SortRule], access: Access = _NOBODY
+    ) -> tuple[Sort, ...]:
+        """Resolve _sort, chained rules within the access; raises UnknownParameter or NotSupported."""
+        return tuple(
+            self._sort_through(type_, rule, access) if rule.far else self._sort(type_, rule)
+            for rule in rules
+        )
+
+    def _sort_through(self, type_: str, rule: SortRule, access: Access) -> Sort:
+        """Resolve a rule that goes by a parameter of what a reference leads to."""
+        reference = self.reference(type_, rule.code)
+        if rule.type is not None and rule.type not in reference.targets:
+            raise Invalid(f"{rule.code} of {type_} does not refer to that type", issue="value")
+        targets = (rule.type,) if rule.type else reference.targets
+        far = {t: found for t in targets if (found := self.parameters.get(t, rule.far))}
+        keys = [self._sort(t, SortRule(rule.far, rule.descending)) for t in far]
+        if not keys:
+            raise UnknownParameter(f"Nothing that {rule.code} refers to has that search parameter")
+        if any((key.by, key.kind) != ("value", keys[0].kind) for key in keys):
+            raise NotSupported(
+                "A chained _sort goes by one kind of search parameter, and not by _id"
+            )
+        through = tuple(
+            Through(atom.name, target, within)
+            for target in far
+            if (within := self.allowed(target, access, "s")) != NEVER
+            for atom in reference.atoms
+        )
+        atoms = tuple(atom for key in keys for atom in key.atoms)
+        return Sort("value", keys[0].kind, atoms, rule.descending, through or (_NOWHERE,))
 
     def _sort(self, type_: str, rule: SortRule) -> Sort:
+        if rule.code == "_score":
+            raise NotSupported("_sort by _score is not offered: matches are not ranked")
         if rule.code == "_id":
             return Sort("_id", descending=rule.descending)
         if rule.code == "_lastUpdated":
             return Sort("_lastUpdated", descending=rule.descending)
         parameter = self.parameter(type_, rule.code)
-        if not parameter.atoms:
+        if not parameter.atoms or parameter.type == "special":
             raise NotSupported(f"_sort by {rule.code} is not offered")
         kind = parameter.atoms[0].kind
         return Sort("value", kind, tuple(a.name for a in parameter.atoms), rule.descending)
 
 
-def _refuse_modifier(asked: Simple) -> None:
-    if asked.modifier is not None:
-        raise NotSupported(f"{asked.code} takes no modifier here")
+def _named(modifier: str) -> str:
+    """Give a modifier's name if it looks like one; what a client mistook for one may be a value."""
+    return f":{modifier}" if modifier.replace("-", "").isalpha() and len(modifier) < 30 else "given"
 
 
 def _both(parts: tuple[Expression, ...]) -> Expression:

@@ -21,7 +21,10 @@ class TokenValue(Struct, frozen=True, gc=False):
 
 
 class TextValue(Struct, frozen=True, gc=False):
-    """A string: `normal` is case-folded without accents and with single spaces, `exact` as written."""
+    """A string: `normal` is case-folded without accents and with single spaces, `exact` as written.
+
+    Where `exact` is empty it is not found by :exact, as the texts of codes are not.
+    """
 
     atom: str
     normal: str
@@ -37,10 +40,9 @@ class DateValue(Struct, frozen=True, gc=False):
 
 
 class NumberValue(Struct, frozen=True, gc=False):
-    """A number with the interval of its implied precision."""
+    """What spans from a number to another, both included: a plain number is both; an open end is infinite."""
 
     atom: str
-    value: Decimal
     low: Decimal
     high: Decimal
 
@@ -51,7 +53,6 @@ class QuantityValue(Struct, frozen=True, gc=False):
     atom: str
     system: str
     code: str
-    value: Decimal
     low: Decimal
     high: Decimal
 
@@ -72,10 +73,38 @@ class UriValue(Struct, frozen=True, gc=False):
     value: str
 
 
+class PositionValue(Struct, frozen=True, gc=False):
+    """A place on the globe, in whole centimetres from the centre of a sphere (position.py)."""
+
+    atom: str
+    x: int
+    y: int
+    z: int
+
+
 MIN_INSTANT = datatypes.MIN_INSTANT
 MAX_INSTANT = datatypes.MAX_INSTANT
 
-Value = TokenValue | TextValue | DateValue | NumberValue | QuantityValue | ReferenceValue | UriValue
+ELSEWHERE = "descendants().reference"
+"""The path, after a type's name, of references that no search parameter of the type covers."""
+
+Value = (
+    TokenValue
+    | TextValue
+    | DateValue
+    | NumberValue
+    | QuantityValue
+    | ReferenceValue
+    | UriValue
+    | PositionValue
+)
+
+
+class ElementValue(Struct, gc=False):
+    """One repetition of an element with the values in it, for composites; `atom` is the element's path."""
+
+    atom: str
+    values: "IndexValues"
 
 
 class IndexValues(Struct, gc=False):
@@ -83,6 +112,7 @@ class IndexValues(Struct, gc=False):
 
     The clinical date is the low end of the type's main date (Observation.effective, ImagingStudy.started,
     ServiceRequest.authoredOn …): a store may keep it beside tokens and references to give newest first.
+    `narrative` and `content` are the words of the narrative and of all else that is written (fulltext.words).
     """
 
     tokens: list[TokenValue]
@@ -93,6 +123,10 @@ class IndexValues(Struct, gc=False):
     references: list[ReferenceValue]
     uris: list[UriValue]
     clinical: int = 0
+    narrative: str = ""
+    content: str = ""
+    positions: list[PositionValue] = []
+    elements: list[ElementValue] = []
 
 
 def no_values() -> IndexValues:

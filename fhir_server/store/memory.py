@@ -7,14 +7,12 @@ import dataclasses
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from functools import cmp_to_key
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from msgspec import Struct
-
-from fhir_server.search.expression import Cursor, Plan, SortKey
-from fhir_server.search.match import Candidate, Clinical, matches, sort_keys
+from fhir_server.search.expression import Plan
+from fhir_server.search.match import Clinical
 from fhir_server.search.values import IndexValues, no_values
+from fhir_server.store import scan
 from fhir_server.store.port import (
     Change,
     Document,
@@ -33,6 +31,7 @@ from fhir_server.store.port import (
     VersionConflict,
     VersionIs,
 )
+from fhir_server.store.scan import Record
 
 _MOST_FOUND = 3
 
@@ -43,23 +42,6 @@ def _now() -> int:
 
 def _no_clinical(_type: str) -> str | None:
     return None
-
-
-class _Record(Struct):
-    """All versions of one resource, the newest last, and the newest one's values; `place` is its number."""
-
-    place: int
-    versions: list[Version]
-    values: IndexValues
-
-    @property
-    def current(self) -> Version:
-        return self.versions[-1]
-
-    @property
-    def candidate(self) -> Candidate:
-        key = self.current.key
-        return Candidate(key.type, key.id, self.current.updated, self.values)
 
 
 class MemoryStore:
@@ -73,7 +55,7 @@ class MemoryStore:
     ) -> None:
         self._clinical = clinical
         self._clock = clock
-        self._records: dict[Key, _Record] = {}
+        self._records: dict[Key, Record] = {}
         self._log: list[Version] = []
         self._documents: defaultdict[tuple[str, str], dict[str, Document]] = defaultdict(dict)
         self._lock = asyncio.Lock()
@@ -184,11 +166,11 @@ class MemoryStore:
 
     async def search(self, plan: Plan) -> Sequence[Match]:
         """Give the page of matches that the plan asks for, in its order."""
-        return self._search(plan)
+        return self._page(plan)
 
     async def count(self, plan: Plan) -> int:
         """Give the number of all matches, whatever the plan's limit and cursor."""
-        return len(self._search(dataclasses.replace(plan, limit=None, after=None)))
+        return len(self._page(dataclasses.replace(plan, limit=None, after=None)))
 
     async def changes(self, after: int) -> AsyncIterator[Version]:
         """Follow every version with a position above `after`, in order, until the store closes."""
@@ -280,7 +262,7 @@ class MemoryStore:
                 raise VersionConflict(precondition.key, current)
             return
         plan = dataclasses.replace(precondition.plan, limit=_MOST_FOUND, after=None)
-        found = [match.version.key for match in self._search(plan)]
+        found = [match.version.key for match in self._page(plan)]
         others = tuple(key for key in found if key != precondition.apart_from)
         if others:
             raise MatchConflict(index, others)
@@ -295,6 +277,9 @@ class MemoryStore:
         self._place(version, change.values)
         return version
 
+    def _page(self, plan: Plan) -> Sequence[Match]:
+        return scan.page(plan, self._records, self._clinical)
+
     @property
     def _last(self) -> int:
         return self._log[-1].position if self._log else 0
@@ -305,85 +290,14 @@ class MemoryStore:
         record = self._records.get(version.key)
         values = no_values() if version.body is None else values
         if record is None:
-            self._records[version.key] = _Record(len(self._records) + 1, [version], values)
+            self._records[version.key] = Record(len(self._records) + 1, [version], values)
         else:
             record.versions.append(version)
             record.values = values
 
-    def _search(self, plan: Plan) -> Sequence[Match]:
-        tenant = _Tenant(self._records, plan.tenant)
-        records = {
-            record.place: record
-            for branch in plan.branches
-            for record in tenant.records(branch.type)
-            if matches(branch.where, record.candidate, tenant)
-        }
-        found = [
-            Match(one.current, sort_keys(plan.sort, one.candidate, self._clinical), place)
-            for place, one in records.items()
-        ]
-        order = _Order(plan)
-        found.sort(key=cmp_to_key(lambda a, b: order.compare(_place(a), _place(b))))
-        if plan.after is not None:
-            start = plan.after
-            found = [match for match in found if order.compare(_place(match), start) > 0]
-        return found[: plan.limit]
-
-
-class _Tenant:
-    """The current resources of one tenant, as chains see them."""
-
-    def __init__(self, records: dict[Key, _Record], tenant: str) -> None:
-        self._records = records
-        self._tenant = tenant
-
-    def records(self, type: str) -> Iterator[_Record]:
-        """Give what is stored and not deleted of a type."""
-        for key, record in self._records.items():
-            if key.tenant == self._tenant and key.type == type and record.current.body is not None:
-                yield record
-
-    def find(self, type: str) -> Iterable[Candidate]:
-        """Give every resource of the type."""
-        return (record.candidate for record in self.records(type))
-
-    def get(self, type: str, id: str) -> Candidate | None:
-        """Give one resource, or None where there is none or it is deleted."""
-        record = self._records.get(Key(self._tenant, type, id))
-        return None if record is None or record.current.body is None else record.candidate
-
-
-class _Order:
-    """The order of a plan: its sort keys, missing ones last, and ties by place as the last key goes."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._descending = [key.descending for key in plan.sort]
-        self._own = not plan.sort
-
-    def compare(self, a: Cursor, b: Cursor) -> int:
-        """Tell the order of two places: below, at or above zero."""
-        ways = [False] * len(a.keys) if self._own else self._descending
-        for mine, other, descending in zip(a.keys, b.keys, ways, strict=True):
-            if mine != other:
-                return _compare(mine, other, descending=descending)
-        return _compare(a.place, b.place, descending=bool(ways) and ways[-1])
-
-
-def _compare(a: SortKey, b: SortKey, *, descending: bool) -> int:
-    if a == b:
-        return 0
-    if a is None or b is None:
-        return 1 if a is None else -1
-    before = a < b  # type: ignore[operator]  # the keys of one place are of one type
-    return -1 if before != descending else 1
-
 
 def _version(past: Past, position: int) -> Version:
     return Version(past.key, past.version_id, past.updated, past.method, past.body, position)
-
-
-def _place(match: Match) -> Cursor:
-    return Cursor(match.keys, match.place)
 
 
 def _within(key: Key, scope: Scope) -> bool:

@@ -7,8 +7,6 @@ sees whole resources. The bytes are durable before what names them is committed.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,11 +15,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from fhir_server.search.expression import Plan
+from fhir_server.store import marks
+from fhir_server.store.marks import TYPE
 from fhir_server.store.port import (
     Blobs,
     Body,
     Care,
     Change,
+    ContentGone,
     Key,
     Match,
     Page,
@@ -34,12 +35,9 @@ from fhir_server.store.port import (
 )
 from resources.outcome import Invalid
 
-TYPE: Final = "Binary"
 LARGE: Final = 256 * 1024
-_DATA: Final = b'"data":"'
-_MARK: Final = b'"data":"blob:'
-_SHA256: Final = 64
 _PAGE: Final = 500
+_TRIES: Final = 5
 
 
 class OutOfLine:
@@ -78,10 +76,15 @@ class OutOfLine:
         """Write all changes or none, large contents first."""
         if not any(change.key.type == TYPE for change in changes):
             return await self._store.commit(changes, preconditions)
-        async with self._blobs.keeping():
-            marked = [await self._marked(change) for change in changes]
-            versions = await self._store.commit(marked, preconditions)
-        return await self._wholes(versions)
+        for _ in range(_TRIES):
+            try:
+                async with self._blobs.keeping():
+                    marked = [await self._marked(change) for change in changes]
+                    versions = await self._store.commit(marked, preconditions)
+            except ContentGone:  # erased with the last version that named it: it is put once more
+                continue
+            return await self._wholes(versions)
+        raise StoreUnavailable("the content of a Binary is erased again and again")
 
     async def history(self, scope: Scope, page: Page) -> Sequence[Version]:
         """Give versions newest first."""
@@ -102,6 +105,8 @@ class OutOfLine:
     async def purge(self, key: Key) -> int:
         """Erase every version but the current one, and contents that no version names any more."""
         if key.type != TYPE:
+            return await self._care.purge(key)
+        if self._blobs.counted:
             return await self._care.purge(key)
         async with self._blobs.erasing():
             mine = await self._named(Scope(key.tenant, TYPE, key.id))
@@ -124,11 +129,19 @@ class OutOfLine:
         faults = []
         for tenant in tenants:
             for sha256 in sorted(await self._named(Scope(tenant, TYPE))):
-                data = await self._blobs.get(tenant, sha256)
-                if data is None or hashlib.sha256(data).hexdigest() != sha256:
-                    what = "lost" if data is None else "damaged"
+                what = await self._fault(tenant, sha256)
+                if what:
                     faults.append(f"The content {sha256} of a Binary of tenant {tenant} is {what}.")
         return faults
+
+    async def _fault(self, tenant: str, sha256: str) -> str:
+        digest = hashlib.sha256()
+        try:
+            async for piece in self._blobs.pieces(tenant, sha256):
+                digest.update(piece)
+        except ContentGone:
+            return "lost"
+        return "" if digest.hexdigest() == sha256 else "damaged"
 
     # --- how ---
 
@@ -146,17 +159,15 @@ class OutOfLine:
 
     async def _without(self, tenant: str, text: bytes) -> bytes | None:
         """Give JSON with a mark in place of its content, None where that stays; raises Invalid."""
-        if _MARK in text:
+        if marks.MARK in text:
             raise Invalid("Binary.data is not base64", expression="Binary.data")
-        start = text.rfind(_DATA) + len(_DATA)
-        end = text.find(b'"', start)
-        if start < len(_DATA) or (end - start) * 3 // 4 <= self._large:
+        at = marks.content(text)
+        if at is None or (at.stop - at.start) * 3 // 4 <= self._large:
             return None
-        data = await asyncio.to_thread(_decoded, text[start:end])
+        data = await asyncio.to_thread(marks.decoded, text[at])
         if data is None:
             return None
-        sha256 = await self._blobs.put(tenant, data)
-        return text[: start - len(_DATA)] + _MARK + sha256.encode() + text[end:]
+        return marks.put(text, at, await self._blobs.put(tenant, data))
 
     async def _wholes(self, versions: Sequence[Version]) -> Sequence[Version]:
         if not any(version.key.type == TYPE for version in versions):
@@ -166,43 +177,20 @@ class OutOfLine:
     async def _whole(self, version: Version) -> Version:
         """Give a version with its content in place; raises StoreUnavailable where that is lost."""
         body = version.body
-        sha256 = None if body is None or version.key.type != TYPE else _mark(body)
+        sha256 = marks.of(version.key.type, body)
         if body is None or sha256 is None:
             return version
         data = await self._blobs.get(version.key.tenant, sha256)
         if data is None:
             raise StoreUnavailable("the content of a Binary is missing")
-        return replace(version, body=await asyncio.to_thread(_filled, body, data))
+        return replace(version, body=await asyncio.to_thread(marks.filled, body, data))
 
     async def _named(self, scope: Scope) -> set[str]:
         """Give the SHA-256 of every content that versions name."""
         found: set[str] = set()
         page = Page(_PAGE)
         while versions := await self._store.history(scope, page):
-            marks = (_mark(version.body) for version in versions if version.body)
-            found |= {sha256 for sha256 in marks if sha256 is not None}
+            named = (marks.of(version.key.type, version.body) for version in versions)
+            found |= {sha256 for sha256 in named if sha256 is not None}
             page = replace(page, before=versions[-1].position)
         return found
-
-
-def _mark(body: bytes) -> str | None:
-    start = body.find(_MARK)
-    if start < 0:
-        return None
-    start += len(_MARK)
-    return body[start : start + _SHA256].decode()
-
-
-def _decoded(encoded: bytes) -> bytes | None:
-    """Give the bytes of base64, None where they would not come back as the same text."""
-    try:
-        data = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        return None
-    return data if base64.b64encode(data) == encoded else None
-
-
-def _filled(body: bytes, data: bytes) -> bytes:
-    start = body.index(_MARK)
-    end = start + len(_MARK) + _SHA256
-    return body[:start] + _DATA + base64.b64encode(data) + body[end:]

@@ -108,6 +108,14 @@ class MatchConflict(Exception):
         self.found = found
 
 
+class NotEmpty(Exception):
+    """A copy cannot be put back into a store that holds something; nothing was written."""
+
+
+class ContentGone(Exception):
+    """A large content is not there: erased since it was put, or lost; nothing was written."""
+
+
 class StoreUnavailable(Exception):
     """The store cannot be reached or is closing; nothing was written."""
 
@@ -298,6 +306,14 @@ class Copied(Protocol):
 class Blobs(Protocol):
     """Large contents outside the store, by tenant and SHA-256 of their bytes."""
 
+    @property
+    def counted(self) -> bool:
+        """Tell whether the store itself counts who names a content, and erases it with the last one.
+
+        Then `keeping` and `erasing` hold nobody off, and `commit` raises ContentGone where what it names
+        was erased since it was put. Otherwise whoever purges removes what is named no more.
+        """
+
     def keeping(self) -> AbstractAsyncContextManager[None]:
         """Hold off `erasing`, in every process, from a content's `put` until what names it is committed."""
 
@@ -309,6 +325,9 @@ class Blobs(Protocol):
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
+
+    def pieces(self, tenant: str, sha256: str) -> AsyncIterator[bytes]:
+        """Give a content piece by piece; raises ContentGone where it is missing."""
 
     async def delete(self, tenant: str, sha256: str) -> None:
         """Remove a content if it is there."""

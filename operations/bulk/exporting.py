@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from fhir_server.access import Access
 from fhir_server.context import Context
 from fhir_server.jobs import job as jobs
 from fhir_server.jobs import status
@@ -38,13 +41,14 @@ class Exporting:
         The instant is just before the job's last start was stored, so all that was stored up to it is there.
         """
         context, types = self._ours(job.tenant), job.input["types"]
+        access = msgspec.convert(job.input["access"], Access)
         await asyncio.to_thread(self._fresh, job)
         at = (job.started or job.created) - 1
         counts: dict[str, int] = {}
         for done, type_ in enumerate(types):
             await progress(100 * done // len(types))
             since, of_patients = job.input["since"], job.input["of_patients"]
-            asked = Asked(job.tenant, type_, at, since, of_patients)
+            asked = Asked(job.tenant, type_, at, since, of_patients, access)
             count = await self._write(context, asked, self._place(job) / f"{type_}.ndjson")
             if count:
                 counts[type_] = count
@@ -125,7 +129,7 @@ class Exporting:
 
 
 def _refuse_narrower(context: Context, type_: str) -> None:
-    if not context.access.unlimited(type_, "r"):
+    if not context.access.granted(type_, "r"):
         raise Forbidden(f"The token does not cover {type_}, which the export holds")
 
 

@@ -9,8 +9,20 @@ from dataclasses import replace
 
 from msgspec import Struct, structs
 
+from fhir_server.access import Access
 from fhir_server.context import Context
-from fhir_server.search.expression import ALWAYS, And, Branch, Cursor, Expression, Linked, Or, Plan
+from fhir_server.interactions import reach
+from fhir_server.search.expression import (
+    ALWAYS,
+    And,
+    Branch,
+    Cursor,
+    Expression,
+    Linked,
+    Not,
+    Or,
+    Plan,
+)
 from fhir_server.search.expression import Updated as UpdatedAt
 from fhir_server.search.values import MAX_INSTANT
 from fhir_server.store.port import Key, Page, Scope, Version
@@ -25,7 +37,8 @@ _HISTORY = 100
 class Asked(Struct, frozen=True):
     """A type of a tenant at an instant (ms since 1970 UTC).
 
-    `since` leaves out what was last updated before it; `of_patients` all that is in no Patient's compartment.
+    `since` leaves out what was last updated before it; `of_patients` all that is in no Patient's compartment;
+    `access` what labels and Consents withhold from who asked.
     """
 
     tenant: str
@@ -33,6 +46,7 @@ class Asked(Struct, frozen=True):
     at: int
     since: int | None = None
     of_patients: bool = False
+    access: Access | None = None
 
 
 async def pages(context: Context, asked: Asked) -> AsyncIterator[list[bytes]]:
@@ -78,6 +92,8 @@ def _where(context: Context, asked: Asked) -> Expression:
     if asked.of_patients and asked.type != "Patient":
         atoms = sorted(_atoms(context, asked.type))
         parts.append(Or(tuple(Linked(atom, "Patient", ALWAYS) for atom in atoms)))
+    if asked.access is not None and asked.access.withholds(asked.type):
+        parts.append(Not(context.services.planner.withheld(asked.type, asked.access)))
     return And(tuple(parts))
 
 
@@ -90,6 +106,10 @@ def _atoms(context: Context, type_: str) -> set[str]:
 async def _asked_for(context: Context, asked: Asked, version: Version) -> bool:
     if asked.since is not None and version.updated < asked.since:
         return False
+    if asked.access is not None:
+        theirs = replace(context, access=asked.access)
+        if not reach.is_open(theirs, version):
+            return False
     if not asked.of_patients or asked.type == "Patient":
         return True
     atoms = _atoms(context, asked.type)

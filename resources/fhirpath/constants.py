@@ -22,14 +22,19 @@ _PREFIXES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def constant(name: str) -> Run:
-    """Give what lists the items of a constant by name; an unknown one is a SemanticFault in use."""
-    known = _TEXTS.get(name)
+def known(name: str) -> str | None:
+    """Give the text that a constant always stands for, None for one that depends on the resource."""
     for prefix, url in _PREFIXES.items():
         if name.startswith(prefix):
-            known = url + name.removeprefix(prefix)
-    if known is not None:
-        found = [text(known)]
+            return url + name.removeprefix(prefix)
+    return _TEXTS.get(name)
+
+
+def constant(name: str) -> Run:
+    """Give what lists the items of a constant by name; an unknown one is a SemanticFault in use."""
+    always = known(name)
+    if always is not None:
+        found = [text(always)]
         return lambda _focus: found
     return _PLACES.get(name) or (lambda focus: _variable(focus, name))
 

@@ -162,7 +162,9 @@ def _iif(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
     """Evaluate one of two expressions only, with the input as $this."""
     if len(items) > 1:
         raise EvaluationFault("iif takes one item")
-    inner = focus.at(items[0], 0) if items and items != focus.this else focus
+    inner = focus
+    if items != focus.this:
+        inner = focus.at(items[0], 0) if items else Focus([], focus.state)
     criterion = arguments[0](inner)
     strict = focus.state.environment.strict
     if strict and (len(criterion) > 1 or any(value_of(i) not in {True, False} for i in criterion)):

@@ -26,7 +26,7 @@ _BARE_QUOTE = re.compile(r'((?:^|[^\\])(?:\\\\)*)"')
 
 
 @lru_cache(maxsize=512)
-def _pattern(text: str) -> Any:
+def pattern(text: str) -> Any:
     """Compile a regular expression for RE2, which never backtracks; raises UnsupportedFault, RunawayFault."""
     if len(text) > _LONGEST_PATTERN:
         raise RunawayFault("the regular expression is too long")
@@ -68,12 +68,12 @@ def _replaced(focus: Focus, text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def _replaced_matches(focus: Focus, text: str, pattern: str, new: str) -> str:
+def _replaced_matches(focus: Focus, text: str, regex: str, new: str) -> str:
     """Replace each match; $1 to $9 in what comes instead stand for the pattern's groups."""
-    if not pattern:
+    if not regex:
         return text
     pieces, end, size = [], 0, len(text)
-    for match in _pattern(pattern).finditer(text):
+    for match in pattern(regex).finditer(text):
         focus.state.spend(_COST_OF_A_MATCH)
         put = _GROUP.sub(lambda name, match=match: _group(match, int(name[1])), new)  # type: ignore[misc]
         size += len(put)
@@ -182,8 +182,8 @@ STRING_FUNCTIONS = table(
     _with_text("startsWith", lambda _focus, text, part: text.startswith(part)),
     _with_text("endsWith", lambda _focus, text, part: text.endswith(part)),
     _with_text("contains", lambda _focus, text, part: part in text),
-    _with_text("matches", lambda _focus, text, regex: bool(_pattern(regex).search(text))),
-    _with_text("matchesFull", lambda _focus, text, regex: bool(_pattern(regex).fullmatch(text))),
+    _with_text("matches", lambda _focus, text, regex: bool(pattern(regex).search(text))),
+    _with_text("matchesFull", lambda _focus, text, regex: bool(pattern(regex).fullmatch(text))),
     _with_text("encode", _encoded),
     _with_text("decode", _decoded),
     _with_text("escape", _escaped),

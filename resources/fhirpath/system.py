@@ -25,7 +25,7 @@ Value = bool | int | Decimal | str | Temporal | Quantity
 
 LARGEST_EXPONENT = 400
 LONGEST = 1 << 20
-_QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration"})
+QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration"})
 _TYPES: Mapping[type, str] = MappingProxyType(
     {bool: BOOLEAN, int: INTEGER, Decimal: DECIMAL, str: STRING, Quantity: QUANTITY}
 )
@@ -49,14 +49,14 @@ def value_of(found: Item) -> Value | None:
     if value is None:
         return None
     if isinstance(value, dict):
-        return _quantity(value) if found.type in _QUANTITIES else None
+        return _quantity(value) if found.type in QUANTITIES else None
     read = _READERS.get(found.type)
     return read(value) if read is not None else _string(value)
 
 
 def has_parts(found: Item) -> bool:
     """Tell whether an item is an object that can never be worth a single value."""
-    return isinstance(found.value, dict) and found.type not in _QUANTITIES
+    return isinstance(found.value, dict) and found.type not in QUANTITIES
 
 
 def _boolean(value: Any) -> bool | None:

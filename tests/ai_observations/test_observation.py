@@ -186,7 +186,7 @@ def test_our_own_code_system_defines_every_code_that_we_use(validator):
     found = observation.code_system(models)
     defined = {concept["code"] for concept in found["concept"]}
     assert defined == {output.key for model in models for output in model.outputs}
-    assert validator.check(found) == ()
+    assert [i for i in validator.check(found) if i.severity == "error"] == []
 
 
 def test_units_are_ucum_where_there_is_a_quantity():

@@ -84,10 +84,14 @@ BUNDLE = {
     "type": "transaction",
     "entry": [
         {"resource": OBSERVATION, "request": {"method": "POST", "url": "Observation"}},
-        {"response": {"status": "200", "outcome": {"resourceType": "OperationOutcome"}}},
     ],
 }
-BUNDLE["entry"][1]["response"]["outcome"]["issue"] = [{"severity": "error", "code": "invalid"}]
+OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "invalid"}]}
+ANSWER = {
+    "resourceType": "Bundle",
+    "type": "batch-response",
+    "entry": [{"response": {"status": "200", "outcome": OUTCOME}}],
+}
 PARAMETERS = {
     "resourceType": "Parameters",
     "parameter": [
@@ -111,11 +115,17 @@ RIGHT = (
     MEDICATION,
     CONDITION,
     BUNDLE,
+    ANSWER,
     PARAMETERS,
     COMPOSITION,
 )
 GONE = object()
 VALIDATOR = Validator(definitions.load())
+
+
+def errors(resource):
+    """What refuses a resource; warnings do not."""
+    return tuple(issue for issue in VALIDATOR.check(resource) if issue.severity == "error")
 
 
 def planted(resource, path, value):
@@ -337,11 +347,11 @@ FAULTS = [
         "Bundle.entry[0].resource.resourceType",
     ),
     (
-        BUNDLE,
-        "entry.1.response.outcome.issue.0.severity",
+        ANSWER,
+        "entry.0.response.outcome.issue.0.severity",
         "bad",
         "code-invalid",
-        "Bundle.entry[1].response.outcome.issue[0].severity",
+        "Bundle.entry[0].response.outcome.issue[0].severity",
     ),
     (
         PARAMETERS,
@@ -372,6 +382,8 @@ FAULTS = [
         "invariant",
         "Patient.text.div",
     ),
+    (PATIENT, "text.div", div("<p contenteditable='a'>x</p>"), "invariant", "Patient.text.div"),
+    (PATIENT, "text.div", div("<a href='b' target='c'>x</a>"), "invariant", "Patient.text.div"),
     (PATIENT, "text.div", div("  "), "invariant", "Patient.text.div"),
     (PATIENT, "text.div", GONE, "required", "Patient.text.div"),
     (
@@ -386,7 +398,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("resource", RIGHT, ids=lambda held: held["resourceType"])
 def test_a_right_resource_has_no_issues(resource):
-    assert VALIDATOR.check(resource) == ()
+    assert errors(resource) == ()
 
 
 @pytest.mark.parametrize(
@@ -395,7 +407,7 @@ def test_a_right_resource_has_no_issues(resource):
     ids=[f"{held[0]['resourceType']}-{held[1]}-{index}" for index, held in enumerate(FAULTS)],
 )
 def test_a_planted_fault_is_found_at_its_place(resource, path, value, code, expression):
-    issues = VALIDATOR.check(planted(resource, path, value))
+    issues = errors(planted(resource, path, value))
     assert (code, expression) in {(issue.code, issue.expression) for issue in issues}
     assert {issue.severity for issue in issues} == {"error"}
 
@@ -421,6 +433,7 @@ def test_a_planted_fault_is_found_at_its_place(resource, path, value, code, expr
         (MEDICATION, "contained.0.manufacturer", {"reference": "#"}),
         (PATIENT, "text.div", div("<img src='data: image/png;base64,AA==' alt='x'/>")),
         (PATIENT, "text.div", div("a &amp; b &#160; <!-- c -->")),
+        (PATIENT, "text.div", div("<p xml:lang='en' class='c'>x foo='1'</p>")),
         (
             PATIENT,
             "extension",
@@ -429,41 +442,39 @@ def test_a_planted_fault_is_found_at_its_place(resource, path, value, code, expr
     ],
 )
 def test_what_the_specification_allows_is_no_fault(resource, path, value):
-    assert VALIDATOR.check(planted(resource, path, value)) == ()
+    assert errors(planted(resource, path, value)) == ()
 
 
 def test_a_required_primitive_may_be_extensions_only():
     observation = planted(OBSERVATION, "status", GONE)
     observation["_status"] = ABSENT
-    assert VALIDATOR.check(observation) == ()
+    assert errors(observation) == ()
 
 
 def test_a_null_in_a_list_stands_where_the_other_list_has_extensions():
     patient = planted(PATIENT, "name.0.given", ["Ada", None])
     patient["name"][0]["_given"] = [None, ABSENT]
-    assert VALIDATOR.check(patient) == ()
+    assert errors(patient) == ()
 
 
 @pytest.mark.parametrize("digits", ["4.0", "40e-1"])
 def test_an_integer_is_written_without_fraction_or_exponent(digits):
     body = b'{"resourceType":"Patient","multipleBirthInteger":%s}' % digits.encode()
-    (issue,) = VALIDATOR.check(model.parse(body))
+    (issue,) = errors(model.parse(body))
     assert (issue.code, issue.expression) == ("value", "Patient.multipleBirth")
 
 
 @pytest.mark.parametrize("digits", ["0.1000000000000000000000000000000000001", "1e400", "-0.0"])
 def test_a_decimal_of_any_size_and_precision_is_right(digits):
     body = b'{"resourceType":"Basic","code":{"text":"x"},"extension":[{"url":"u:u","valueDecimal":%s}]}'
-    assert VALIDATOR.check(model.parse(body % digits.encode())) == ()
+    assert errors(model.parse(body % digits.encode())) == ()
 
 
 def test_no_issue_repeats_what_was_submitted():
     secret = "Zorn-4711"
     for resource, path, value, _, _ in FAULTS:
         broken = planted(resource, path, secret if isinstance(value, str) else value)
-        said = " ".join(
-            f"{issue.diagnostics} {issue.expression}" for issue in VALIDATOR.check(broken)
-        )
+        said = " ".join(f"{issue.diagnostics} {issue.expression}" for issue in errors(broken))
         assert "4711" not in said
         assert "Ada" not in said
 
@@ -471,7 +482,7 @@ def test_no_issue_repeats_what_was_submitted():
 def test_every_fault_of_a_resource_is_told_and_none_twice():
     broken = planted(planted(PATIENT, "gender", "F"), "birthDate", "x")
     broken["contact"].append({"gender": "M"})
-    issues = VALIDATOR.check(broken)
+    issues = errors(broken)
     assert sorted(issue.expression for issue in issues) == [
         "Patient.birthDate",
         "Patient.contact[1].gender",
@@ -482,35 +493,35 @@ def test_every_fault_of_a_resource_is_told_and_none_twice():
 
 def test_the_issues_of_one_resource_are_bounded():
     broken = {"resourceType": "Patient", "name": [{"family": 1}] * 500}
-    assert len(VALIDATOR.check(broken)) == 100
+    assert len(errors(broken)) == 100
 
 
 def test_resources_nested_without_end_are_refused():
     bundle = {"resourceType": "Bundle", "type": "collection"}
     for _ in range(300):
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": bundle}]}
-    assert [issue.code for issue in VALIDATOR.check(bundle)] == ["too-long"]
+    assert [issue.code for issue in errors(bundle)] == ["too-long"]
 
 
 def test_the_message_names_the_codes_that_are_right():
-    (issue,) = VALIDATOR.check(planted(PATIENT, "gender", "F"))
+    (issue,) = errors(planted(PATIENT, "gender", "F"))
     assert "female | male | other | unknown" in issue.diagnostics
 
 
 def test_one_resource_can_be_checked_without_a_validator():
-    assert [i.code for i in validate({"resourceType": "Patient", "x": 1}, definitions.load())] == [
-        "structure"
-    ]
+    (issue,) = validate({"resourceType": "Patient", "x": 1}, definitions.load())
+    assert issue.code == "structure"
 
 
-def test_fhirkit_finds_no_planted_fault_that_is_missed_here():
+def test_fhirkit_finds_no_planted_fault_that_is_missed_here(record_property):
     theirs = 0
     for resource, path, value, _, _ in FAULTS:
         broken = planted(resource, path, value)
         if value != "\ud800":
             theirs += bool(refused_by_fhirkit(broken))
-            assert VALIDATOR.check(broken)
-    print(f"fhirkit finds {theirs} of {len(FAULTS)} planted faults")
+            assert errors(broken)
+    told = f"planted faults of structure: all {len(FAULTS)} found here, {theirs} by fhirkit"
+    record_property("proof", told)
     assert theirs > 40
 
 
@@ -546,7 +557,7 @@ def test_no_content_makes_the_check_itself_fail(data):
     for step in steps:
         held = held[step]
     held[last] = data.draw(JSON)
-    for issue in VALIDATOR.check(resource):
+    for issue in errors(resource):
         assert issue.expression
         assert issue.diagnostics
 

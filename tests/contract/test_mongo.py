@@ -35,12 +35,20 @@ from fhir_server.search.expression import (
     Token,
     Updated,
 )
-from fhir_server.search.values import DateValue, ReferenceValue, TextValue, TokenValue
+from fhir_server.search.values import (
+    DateValue,
+    ReferenceValue,
+    TextValue,
+    TokenValue,
+    no_values,
+)
 from fhir_server.settings import SettingsError
-from fhir_server.store.mongo import connection, links, turn
+from fhir_server.store.mongo import connection, contents, faults, links, turn
 from fhir_server.store.mongo.keys import HEAD, successor
 from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.port import (
+    Body,
+    Change,
     MatchConflict,
     NoMatch,
     Page,
@@ -262,11 +270,18 @@ async def test_every_write_command_carries_the_shard_key(
     await store.commit([delete(key("nobody"))])
     await store.reindex(lambda *_: observation(7).values)
     await store.purge(key("o1", "Observation"))
+    sha256 = await store.contents.put("north", b"x")
+    marked = Body(b'{"meta":{', b'},"data":"blob:%b"}' % sha256.encode())
+    await store.commit([Change(key("b", "Binary"), "PUT", marked, no_values())])
+    await store.commit([put(key("b", "Binary"))])
+    await store.purge(key("b", "Binary"))
+    await store.contents.delete("north", await store.contents.put("north", b"y"))
+    await store.contents.put("north", b"z")
     for revision in (None, 0, 2):
         await store.put("north", "codes", "k", b"v", revision=revision, expires=clock.now + 5)
     await store.put("north", "codes", "other", b"v", revision=0)
     assert await store.delete("north", "codes", "k")
-    clock.now += 10
+    clock.now += contents.LOOSE_MS + 1
     await store.sweep()
     await store.close()
     await drop(url)
@@ -443,6 +458,35 @@ async def test_reads_meet_a_passing_fault_once_and_tell_a_lasting_one(failing: A
     await fail(1, "aggregate", errorCode=50)
     with pytest.raises(TooCostly):
         await store.count(plan())
+
+
+async def test_a_cancellation_that_the_driver_forgets_is_remembered() -> None:
+    """As `asyncio.wait_for` forgets one that comes just as what it waits for is done."""
+    reached: list[str] = []
+
+    async def work() -> None:
+        with faults.told():
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                reached.append("forgotten")
+        reached.append("never")
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            with faults.told():
+                await asyncio.sleep(0)
+            reached.append("cleaned")
+
+    for coroutine in (work(), cleans_up()):
+        task = asyncio.create_task(coroutine)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert reached == ["forgotten", "cleaned"]
 
 
 async def test_the_feed_outlives_a_fault(failing: Any) -> None:

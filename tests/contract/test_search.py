@@ -53,23 +53,23 @@ def name(text: str) -> TextValue:
 
 def quantity(value: str, code: str = "mg", system: str = "ucum") -> QuantityValue:
     number = Decimal(value)
-    return QuantityValue("Patient.dose", system, code, number, number - 1, number + 1)
+    return QuantityValue("Patient.dose", system, code, number, number)
 
 
 def number(value: str) -> NumberValue:
     exact = Decimal(value)
-    half = Decimal(5).scaleb(exact.as_tuple().exponent - 1)  # type: ignore[operator]
-    return NumberValue("Patient.score", exact, exact - half, exact + half)
+    return NumberValue("Patient.score", exact, exact)
 
 
 def asked(prefix: Any, value: str) -> Number:
-    made = number(value)
-    return Number(made.atom, prefix, made.value, made.low, made.high)
+    exact = Decimal(value)
+    half = Decimal(5).scaleb(exact.as_tuple().exponent - 1)  # type: ignore[operator]
+    return Number("Patient.score", prefix, exact, exact - half, exact + half)
 
 
 def dose(prefix: Any, value: str, system: str | None = None, code: str | None = None) -> Quantity:
-    made = quantity(value)
-    return Quantity(made.atom, prefix, made.value, made.low, made.high, system, code)
+    number = Decimal(value)
+    return Quantity("Patient.dose", prefix, number, number - 1, number + 1, system, code)
 
 
 def to(type: str, id: str, atom: str = "Patient.link") -> ReferenceValue:
@@ -178,7 +178,7 @@ CASES: list[tuple[Expression, str]] = [
     (asked("le", "7"), "ann cyd"),
     (asked("sa", "-3"), "ann bob"),
     (asked("eb", "7"), "cyd"),
-    (asked("ap", "7.03"), "ann bob"),
+    (asked("ap", "7.0"), "ann bob"),
     (dose("eq", "5"), "ann bob cyd"),
     (dose("eq", "5", "ucum", "mg"), "ann"),
     (dose("eq", "5", "", "mg"), "cyd"),

@@ -18,8 +18,18 @@ WRONG = {
     # what each breaks is told in tests/conformance/test_examples.py
     ("ActivityDefinition", "heart-valve-replacement"),
     ("Bundle", "v2-valuesets"),
+    ("Bundle", "valuesets"),
     ("DeviceMetric", "example"),
     ("ImplementationGuide", "fhir"),
+}
+
+SPECIAL = {
+    "_content": "a",
+    "_filter": "_id eq a",
+    "_list": "List/example",
+    "_orphan": "true",
+    "_text": "a",
+    "near": "52.1|4.9|5|km",
 }
 
 
@@ -96,7 +106,10 @@ async def test_every_claimed_search_parameter_answers(context, corpus):
     asked = 0
     for resource in statement["rest"][0]["resource"]:
         for parameter in resource["searchParam"]:
-            query = ((parameter["name"], values[parameter["type"]]), ("_count", "1"))
+            if parameter["type"] == "composite":
+                continue  # asked, each by its members' types, in tests/contract/test_every_parameter.py
+            value = SPECIAL.get(parameter["name"]) or values[parameter["type"]]
+            query = ((parameter["name"], value), ("_count", "1"))
             answered = await dispatch(context, FhirRequest("GET", resource["type"], query))
             assert answered.status == 200
             asked += 1

@@ -1,6 +1,7 @@
 """A backup made amid writes, put back elsewhere, and what is refused."""
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import json
@@ -9,6 +10,7 @@ import apsw
 import dicomweb
 import httpx
 import pytest
+import stored
 from served import Served
 
 from dicomweb_bridge.archive.port import Query
@@ -18,14 +20,31 @@ from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest
 from fhir_server.settings import load
 from smart_auth.keys import KeyRing
-from smart_auth.smart import OperatorToken, mint
+from smart_auth.operator_token import OperatorToken, mint
 
 WRITERS = 20
 
 
-def settings_of(folder):
-    settings, _ = load({"data": str(folder), "mllp_port": "off"}, {}, None)
+def settings_of(folder, store=None):
+    given = {"data": str(folder), "mllp_port": "off"} | ({"store": store} if store else {})
+    settings, _ = load(given, {}, None)
     return settings
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def place(request):
+    """Gives settings of a folder, with a store of its own where that is elsewhere."""
+    urls = []
+
+    def settings(folder):
+        if request.param == "sqlite":
+            return settings_of(folder)
+        urls.append(stored.named(request.getfixturevalue("mongo_url")))
+        return settings_of(folder, urls[-1])
+
+    yield settings
+    for url in urls:
+        asyncio.run(stored.drop(url))
 
 
 async def versions(house):
@@ -49,6 +68,11 @@ async def write(house, number):
         await dispatch(context, request)
         basic = {"resourceType": "Basic", "code": {"text": f"{number}"}}
         await dispatch(context, FhirRequest("POST", "Basic", body=json.dumps(basic).encode()))
+        if number == 0:
+            data = base64.b64encode(bytes([turn % 256]) * 400_000).decode()
+            binary = {"resourceType": "Binary", "id": "b", "contentType": "a/b", "data": data}
+            request = FhirRequest("PUT", "Binary/b", body=json.dumps(binary).encode())
+            await dispatch(context, request)
 
 
 async def scan(house, study):
@@ -60,31 +84,34 @@ async def scan(house, study):
 
 
 @pytest.fixture
-async def made(tmp_path):
+async def made(tmp_path, place):
     """A backup made while twenty clients write and two scanners store; what was there, and where."""
-    settings = settings_of(tmp_path / "data")
+    settings = place(tmp_path / "data")
     async with app.installation(settings, "http://localhost", serving=True) as house:
         working = [asyncio.create_task(write(house, n)) for n in range(WRITERS)]
         working += [asyncio.create_task(scan(house, study)) for study in (1, 2)]
-        await asyncio.sleep(0.7)
-        before = await house.services.store.position()
-        manifest = await backup.make(house, tmp_path / "backup")
-        after = await house.services.store.position()
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+        try:
+            await asyncio.sleep(0.7)
+            before = await house.services.store.position()
+            manifest = await backup.make(house, tmp_path / "backup")
+            after = await house.services.store.position()
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
         assert before <= manifest.position < after, "there were writes meanwhile"
         whole = await versions(house)
     return tmp_path, manifest, [v for v in whole if v.position <= manifest.position]
 
 
-async def test_a_backup_amid_writes_holds_all_up_to_its_position_and_nothing_else(made):
+async def test_a_backup_amid_writes_holds_all_up_to_its_position_and_nothing_else(made, place):
     folder, manifest, expected = made
-    restored = settings_of(folder / "restored")
+    restored = place(folder / "restored")
     assert (await backup.restore(folder / "backup", restored)).position == manifest.position
     async with app.installation(restored, "http://localhost", serving=True) as house:
         assert await versions(house) == expected
         assert await house.care.verify() == []
+        assert await house.kept.verify(["default"]) == []
         assert await house.archive.verify() == []
         await house.ingest.reconcile()
         found = await house.archive.find("default", Query("instance", limit=1000))
@@ -98,9 +125,9 @@ async def test_a_backup_amid_writes_holds_all_up_to_its_position_and_nothing_els
             assert told == instances
 
 
-async def test_what_is_damaged_lost_or_in_the_way_is_refused_and_leaves_nothing(made):
+async def test_what_is_damaged_lost_or_in_the_way_is_refused_and_leaves_nothing(made, place):
     folder, manifest, _ = made
-    restored, copy = settings_of(folder / "restored"), folder / "backup"
+    restored, copy = place(folder / "restored"), folder / "backup"
     restored.data.mkdir()
     (restored.data / "mine").touch()
     with pytest.raises(backup.Refused, match="not empty"):

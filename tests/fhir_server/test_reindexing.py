@@ -65,6 +65,21 @@ async def test_what_could_not_be_found_is_found_after_it(settings, capsys):
         assert (await house.services.store.read(key("p0"))).version_id == 1
 
 
+async def test_a_server_that_finds_by_other_values_indexes_anew_by_itself(settings, monkeypatch):
+    async with app.installation(settings, "http://localhost") as house:
+        assert await house.reindexing.catch_up() is None
+        await spoil(house, 3)
+        assert await house.reindexing.catch_up() is None
+        monkeypatch.setattr(reindexing, "_VERSION", b"the next")
+        job = await house.reindexing.catch_up()
+        assert (await house.reindexing.catch_up()).id == job.id
+        running = lambda job: replace(job, state="running", attempts=1)  # noqa: E731
+        job = await jobs.amend(house.services.documents, "default", job.id, running)
+        assert await house.reindexing.work(job, _Silent()) == {"seen": 4, "changed": 3}
+        assert len(await found(house, "Patient?family=Roe")) == 3
+        assert await house.reindexing.catch_up() is None
+
+
 def key(id_):
     from fhir_server.store.port import Key
 

@@ -60,6 +60,7 @@ def test_a_flag_that_takes_several_values_takes_them_as_a_list():
         ("default_zone", "Europe/Berlin", "Europe/Berlin"),
         ("default_zone", "-03:30", "-03:30"),
         ("unknown_parameters", "lenient", "lenient"),
+        ("understood_modifiers", "http://a/b, urn:c:d", ("http://a/b", "urn:c:d")),
     ],
 )
 def test_text_becomes_a_value_of_its_type(name, text, value):
@@ -89,6 +90,7 @@ def test_text_becomes_a_value_of_its_type(name, text, value):
         ("default_zone", "Mars/Olympus"),
         ("default_zone", "../etc/passwd"),
         ("log_level", "INFO"),
+        ("understood_modifiers", "http://a/b,c"),
     ],
 )
 def test_text_that_is_no_value_is_refused_naming_where_it_came_from(name, text):
@@ -156,3 +158,22 @@ def test_a_refused_store_url_does_not_tell_its_password():
     with pytest.raises(SettingsError) as refused:
         load({"store": "postgres://u:s3cret@db/h"}, {})
     assert "s3cret" not in str(refused.value)
+
+
+def test_the_ehr_simulator_is_there_on_loopback_or_where_it_is_asked_for():
+    assert Settings().simulates_ehr
+    assert not Settings(ehr_simulator="off").simulates_ehr
+    public = Settings(public_url="https://hounsfield.example")
+    assert not public.simulates_ehr
+    assert Settings(public_url="https://hounsfield.example", ehr_simulator="on").simulates_ehr
+
+
+def test_open_registration_of_clients_is_for_loopback_only():
+    assert Settings(client_registration="open").client_registration == "open"
+    with pytest.raises(SettingsError, match="client_registration"):
+        Settings(
+            host="0.0.0.0",
+            client_registration="open",
+            tls_cert=Path("c.pem"),
+            tls_key=Path("k.pem"),
+        )

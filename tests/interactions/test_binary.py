@@ -16,6 +16,7 @@ from fhir_server.message import FhirRequest
 from fhir_server.settings import load
 from fhir_server.store import out_of_line
 from fhir_server.store.memory import MemoryStore
+from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.out_of_line import OutOfLine
 from fhir_server.store.port import Page, Scope
 from fhir_server.store.sqlite.blobs import FileBlobs
@@ -49,7 +50,8 @@ async def client(house):
 async def door(door, tmp_path):
     """The door of every interaction test, over a store with large contents beside it."""
     inner = door.context.services.store
-    kept = OutOfLine(inner, inner, FileBlobs(tmp_path / "blobs"), large=1000)
+    blobs = getattr(inner, "contents", FileBlobs(tmp_path / "blobs"))
+    kept = OutOfLine(inner, inner, blobs, large=1000)
     services = replace(door.context.services, store=kept, purge=kept.purge)
     return type(door)(replace(door.context, services=services))
 
@@ -60,8 +62,23 @@ def resource(data, id_="b", **more):
     return whole | {"data": encoded} | more
 
 
-def files(folder):
+async def contents(door, folder):
+    """Give the SHA-256 of the contents that lie outside: in files, or in collections of their own."""
+    inner = door.context.services.store._store
+    if isinstance(inner, MongoStore):
+        return {one["id"] for one in await inner._database["contents"].find().to_list()}
     return {path.name for path in (folder / "blobs").glob("*/??/*")}
+
+
+async def damage(door, folder, data):
+    """Replace the bytes of the only content, or remove them."""
+    inner = door.context.services.store._store
+    if isinstance(inner, MongoStore):
+        pieces = inner._database["pieces"]
+        await (pieces.update_one({}, {"$set": {"data": data}}) if data else pieces.delete_many({}))
+        return
+    (file,) = (folder / "blobs").glob("*/??/*")
+    file.write_bytes(data) if data else file.unlink()
 
 
 async def inside(door):
@@ -74,7 +91,7 @@ async def test_a_large_content_lies_beside_the_store_and_comes_back_whole(door, 
     data = os.urandom(5000)
     sent = resource(data, meta={"tag": [{"code": "x"}]})
     answered = await door.give("PUT", "Binary/b", sent)
-    assert len(files(tmp_path)) == 1
+    assert len(await contents(door, tmp_path)) == 1
     assert all(len(body) < 400 for body in await inside(door))
     read = await door.give("GET", "Binary/b")
     assert answered == read
@@ -88,7 +105,7 @@ async def test_a_large_content_lies_beside_the_store_and_comes_back_whole(door, 
     entry["request"] = {"method": "PUT", "url": "Binary/b"}
     await door.give("POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
     assert (await door.give("GET", "Binary/b"))["meta"]["versionId"] == "2"
-    assert len(files(tmp_path)) == 1
+    assert len(await contents(door, tmp_path)) == 1
 
 
 async def test_small_contents_and_odd_base64_stay_as_they_are(door, tmp_path):
@@ -100,12 +117,12 @@ async def test_small_contents_and_odd_base64_stay_as_they_are(door, tmp_path):
     assert response.status in {201, 400, 422}
     if response.status == 201:
         assert (await door.give("GET", "Binary/o"))["data"] == odd
-    assert files(tmp_path) == set()
+    assert await contents(door, tmp_path) == set()
 
 
 async def test_nobody_reads_another_s_content_by_naming_its_hash(door, tmp_path):
     await door.give("PUT", "Binary/b", resource(os.urandom(5000)))
-    (sha256,) = files(tmp_path)
+    (sha256,) = await contents(door, tmp_path)
     stolen = {**resource(b"", "thief"), "data": f"blob:{sha256}"}
     assert (await door.call("PUT", "Binary/thief", stolen)).status in {400, 422}
 
@@ -115,11 +132,11 @@ async def test_a_purge_removes_contents_that_no_version_names_any_more(door, tmp
     await door.give("PUT", "Binary/other", resource(shared, "other"))
     for data in (shared, gone, now):
         await door.give("PUT", "Binary/b", resource(data))
-    assert len(files(tmp_path)) == 3
+    assert len(await contents(door, tmp_path)) == 3
     key = door.context.services.store
     (version, *_) = await key.history(Scope("default", "Binary", "b"), Page(10))
     assert await door.context.services.purge(version.key) == 2
-    assert len(files(tmp_path)) == 2
+    assert len(await contents(door, tmp_path)) == 2
     assert (await door.give("GET", "Binary/b"))["data"] == resource(now)["data"]
     assert (await door.give("GET", "Binary/other"))["data"] == resource(shared)["data"]
 
@@ -128,11 +145,10 @@ async def test_lost_and_damaged_contents_are_told(tmp_path, door):
     await door.give("PUT", "Binary/b", resource(os.urandom(5000)))
     store = door.context.services.store
     assert await store.verify(["default"]) == []
-    (file,) = (tmp_path / "blobs").glob("*/??/*")
-    file.write_bytes(b"x")
+    await damage(door, tmp_path, b"x" * 5000)
     (fault,) = await store.verify(["default"])
     assert fault.endswith("damaged.")
-    file.unlink()
+    await damage(door, tmp_path, b"")
     (fault,) = await store.verify(["default"])
     assert fault.endswith("lost.")
 
@@ -265,4 +281,9 @@ async def test_who_may_read_what_secures_a_binary_may_read_the_binary(door):
     only = door.as_(Access("app", (Grant("Binary", frozenset("rs"), patient="mine"),)))
     assert (await only.call("GET", "Binary/mine")).status == 404
     await door.give("PUT", "Binary/mine", resource(b"y", "mine"))
+    assert (await app_.call("GET", "Binary/mine")).status == 200, "its owner is hers"
+    assert (await app_.call("GET", "Binary/mine/_history/2")).status == 200
+    document["subject"] = {"reference": "Patient/mine"}
+    document |= {"id": "mine", "content": [{"attachment": {"url": "Binary/none"}}]}
+    await door.give("PUT", "DocumentReference/mine", document)
     assert (await app_.call("GET", "Binary/mine")).status == 404

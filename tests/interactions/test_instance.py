@@ -199,8 +199,10 @@ async def test_a_token_without_grants_is_refused(door):
 async def test_a_limited_token_cannot_write_into_another_compartment(door):
     await door.give("PUT", "Patient/p1", patient("p1"))
     mine = door.as_(Access("app", (Grant("Observation", frozenset("cruds"), patient="p1"),)))
-    assert (await mine.call("PUT", "Observation/o", observation("o", "Patient/p1"))).status == 201
-    assert (await mine.call("PUT", "Observation/x", observation("x", "Patient/p2"))).status == 403
+    await door.give("PUT", "Observation/o", observation("o", "Patient/p1"))
+    assert (await mine.call("PUT", "Observation/o", observation("o", "Patient/p1"))).status == 200
+    assert (await mine.call("POST", "Observation", observation("x", "Patient/p2"))).status == 403
+    assert (await mine.call("PUT", "Observation/x", observation("x", "Patient/p1"))).status == 404
     assert (await mine.call("PUT", "Observation/o", observation("o", "Patient/p2"))).status == 403
 
 

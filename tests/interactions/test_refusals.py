@@ -69,3 +69,10 @@ async def test_the_place_of_jobs_is_no_operation(door, path):
 async def test_a_method_that_does_not_apply_is_405_and_told_which_do(door, method, path, allow):
     refused = await door.call(method, path)
     assert (refused.status, refused.headers.get("Allow")) == (405, allow), refused.body
+
+
+async def test_what_refuses_a_resource_comes_before_its_warnings(door):
+    refused = await door.call("PUT", "Patient/p", patient("p", gender="nonsense", contact=[{}]))
+    severities = [issue["severity"] for issue in json.loads(refused.body)["issue"]]
+    assert severities[0] == "error"
+    assert severities == sorted(severities)

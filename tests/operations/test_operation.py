@@ -105,6 +105,11 @@ async def test_a_parameters_resource_is_bound_by_type():
     assert bound["subject"] == {"reference": "Patient/p1"}
 
 
+async def test_the_one_parameter_that_is_a_resource_may_be_the_body_itself():
+    patient = {"resourceType": "Patient", "active": True}
+    assert (await call([("name", "x")], patient))["resource"] == patient
+
+
 async def test_query_and_body_count_together():
     bound = await call([("count", "1")], parameters(NAME))
     assert (bound["name"], bound["count"]) == ("x", 1)
@@ -157,7 +162,7 @@ REFUSED = [
     ([], {"resourceType": "Parameters", "parameter": {"name": "name"}}, "invalid"),
     ([], {"resourceType": "Parameters", "parameter": 7}, "invalid"),
     ([], {"resourceType": "Parameters", "parameter": None}, "invalid"),
-    ([], {"resourceType": "Patient"}, "invalid"),
+    ([], {"resourceType": "Patient"}, "required"),  # it is the parameter `resource`, without a name
     ([], {"parameter": []}, "structure"),
     ([], b"[]", "structure"),
     ([], b"{", "structure"),

@@ -1,5 +1,7 @@
 import gzip
 import hashlib
+import io
+import tarfile
 import zipfile
 
 import pytest
@@ -64,3 +66,34 @@ def test_a_command_that_is_not_there_or_fails_says_so():
         downloads._run(["no-such-command-here"])
     with pytest.raises(FetchError, match="failed"):
         downloads._run(["sh", "-c", "echo reason; exit 3"])
+
+
+def packed(monkeypatch, files):
+    """Have npm "pack" a package of these files, and count how often it is asked."""
+    asked = []
+
+    def run(command, cwd=None):
+        asked.append(command)
+        with tarfile.open(f"{cwd}/a-1.tgz", "w:gz") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+    monkeypatch.setattr(downloads, "_run", run)
+    return asked
+
+
+def test_a_file_is_taken_out_of_a_pinned_npm_package_once(monkeypatch, tmp_path):
+    asked = packed(monkeypatch, {"package/a.js": CONTENT})
+    wanted = [Wanted("package/a.js", tmp_path / "a.js", SHA256)]
+    for _ in range(2):
+        downloads.from_npm_package("a", "1", wanted)
+    assert (tmp_path / "a.js").read_bytes() == CONTENT
+    assert asked == [["npm", "pack", "--silent", "a@1"]]
+
+
+def test_a_file_that_is_not_in_the_npm_package_is_told(monkeypatch, tmp_path):
+    packed(monkeypatch, {"package/b.js": CONTENT})
+    with pytest.raises(FetchError, match="has no file"):
+        downloads.from_npm_package("a", "1", [Wanted("package/a.js", tmp_path / "a", SHA256)])

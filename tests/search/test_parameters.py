@@ -46,10 +46,16 @@ def test_every_parameter_that_r4_defines_compiles(everything, parameters):
     assert len(direct) > 1690
 
 
-def test_every_parameter_but_special_and_composite_ones_has_atoms(everything):
+def test_every_parameter_has_atoms_but_composites_which_have_contexts(everything):
     without = {p.code for _, p in everything if not p.atoms and p.type != "composite"}
-    assert without == {*VERSION_PARAMETERS, "near"}
-    assert all(p.components for _, p in everything if p.type == "composite")
+    assert without == VERSION_PARAMETERS
+    composites = [p for _, p in everything if p.type == "composite"]
+    assert len(composites) > 70
+    for composite in composites:
+        assert composite.contexts
+        for context in composite.contexts:
+            assert len(context.parts) == len(composite.components)
+            assert all(part.parameter.atoms for part in context.parts)
 
 
 def test_an_atom_has_one_name_and_its_name_is_its_expression(everything):

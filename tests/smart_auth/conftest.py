@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,6 +31,7 @@ from resources.outcome import Unauthorised
 from smart_auth.clients import Registration, add_client
 from smart_auth.keys import KeyRing
 from smart_auth.launch import PatientChoice
+from smart_auth.policy import Policy
 from smart_auth.routes import routes, smart_configuration
 from smart_auth.smart import Ports, Smart
 from smart_auth.users import add_user
@@ -38,6 +39,7 @@ from smart_auth.users import add_user
 BASE = "http://127.0.0.1:8080"
 FHIR = f"{BASE}/fhir"
 CALLBACK = "http://127.0.0.1:9000/callback"
+LAUNCH = "http://127.0.0.1:9000/launch"
 VERIFIER = "v" * 64
 START = 1_800_000_000_000
 PASSWORD = "correct horse"
@@ -109,6 +111,12 @@ class DictDocuments:
         return 0
 
 
+HELD = {
+    "ann": ("ImagingStudy/s1", "ImagingStudy/s2", "Encounter/e1", "DiagnosticReport/r1"),
+    "bob": ("ImagingStudy/s9",),
+}
+
+
 class TwoPatients:
     """Ann and Bob; what was searched for is kept."""
 
@@ -119,6 +127,15 @@ class TwoPatients:
 
     async def get(self, tenant: str, access: Access, id_: str) -> PatientChoice | None:
         return next((c for c in self.known if c.id == id_ and access.grants), None)
+
+    async def resources(self, tenant, access, type_, patient) -> Sequence[PatientChoice]:
+        references = (one.split("/") for one in HELD[patient])
+        return [PatientChoice(id_, f"{kind} {id_}") for kind, id_ in references if kind == type_]
+
+    async def resource(self, tenant, access, reference, patient) -> PatientChoice | None:
+        held = HELD[patient] if patient else sum(HELD.values(), ())
+        seen = access.grants and reference in held
+        return PatientChoice(reference.partition("/")[2], reference) if seen else None
 
 
 @dataclass
@@ -143,6 +160,8 @@ class Forms(HTMLParser):
             self.forms.append(Form(a["action"]))
         elif tag == "input":
             self.forms[-1].fields.append((a["name"], a.get("value", "")))
+        elif tag == "select":
+            self.forms[-1].fields.append((a["name"], ""))
         elif tag == "button" and "name" in a:
             self.forms[-1].buttons.append((a["name"], a["value"]))
 
@@ -311,11 +330,13 @@ def furnished(client_keys: dict[str, Any]) -> dict[Any, Document]:
         await add_user(documents, "default", "doc", "Practitioner/d1", PASSWORD, "radiologist")
         await add_user(documents, "default", "ann", "Patient/ann", PASSWORD)
         await add_user(documents, "default", "kin", "RelatedPerson/k1", PASSWORD)
-        app = Registration("app", "public", "Viewer", (CALLBACK,))
+        app = Registration("app", "public", "Viewer", (CALLBACK,), launch_uri=LAUNCH)
         await add_client(documents, "default", app)
         wide = "launch/patient openid fhirUser patient/*.cruds user/*.cruds system/*.cruds"
         web = Registration("web", "secret", "Portal", (CALLBACK,), wide)
         SECRET["web"] = (await add_client(documents, "default", web))[1] or ""
+        ehr = Registration("ehr", "secret", "Hospital", launches=True)
+        SECRET["ehr"] = (await add_client(documents, "default", ehr))[1] or ""
         service = Registration("service", "asymmetric", scopes="system/*.rs", keys=jwks)
         await add_client(documents, "default", service)
         url = Registration("by-url", "asymmetric", keys="https://client.example/jwks")
@@ -325,8 +346,10 @@ def furnished(client_keys: dict[str, Any]) -> dict[Any, Document]:
     return documents.held
 
 
-def build(documents: Any, clock: Clock, ring: KeyRing, client_keys: dict[str, Any]) -> World:
-    """An installation over some documents."""
+def build(
+    documents: Any, clock: Clock, ring: KeyRing, client_keys: dict[str, Any], **ports: Any
+) -> World:
+    """An installation over some documents; `ports` are further ones."""
     urls: dict[str, Any] = {}
 
     async def fetch(url: str) -> bytes:
@@ -336,7 +359,8 @@ def build(documents: Any, clock: Clock, ring: KeyRing, client_keys: dict[str, An
     async def has_tenant(name: str) -> bool:
         return name in {"default", "other"}
 
-    smart = Smart(documents, ring, BASE, Ports(TwoPatients(), has_tenant, fetch, clock))
+    ports = {"policy": Policy(simulator=True)} | ports
+    smart = Smart(documents, ring, BASE, Ports(TwoPatients(), has_tenant, fetch, clock, **ports))
 
     async def guarded(request: Request) -> Response:
         tenant = request.path_params.get("tenant", "default")
@@ -370,6 +394,21 @@ async def world(
     built = build(documents, clock, ring, client_keys)
     async with built.http:
         yield built
+
+
+@pytest.fixture
+def another(
+    ring: KeyRing, furnished: dict[Any, Document], client_keys: dict[str, Any]
+) -> Callable[..., World]:
+    """Give a world with further ports."""
+
+    def made(**ports: Any) -> World:
+        clock = Clock()
+        documents = DictDocuments(clock)
+        documents.held = copy.copy(furnished)
+        return build(documents, clock, ring, client_keys, **ports)
+
+    return made
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -81,7 +81,7 @@ async def test_without_a_right_client_and_redirect_the_browser_is_not_sent_on(wo
         ({"aud": "https://other.example/fhir"}, "invalid_request"),
         ({"aud": FHIR + "/Patient"}, "invalid_request"),
         ({"aud": "http://127.0.0.1:8080/t/other/fhir"}, "invalid_request"),
-        ({"launch": "xyz"}, "invalid_request"),
+        ({"launch": "xyz"}, "invalid_scope"),
         ({"request": "e30.e30."}, "invalid_request"),
         ({"max_age": "soon"}, "invalid_request"),
         ({"scope": None}, "invalid_scope"),

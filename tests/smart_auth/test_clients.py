@@ -108,6 +108,7 @@ async def test_clients_are_listed_and_removed(world):
     assert [c.id for c in await list_clients(world.documents, "default")] == [
         "app",
         "by-url",
+        "ehr",
         "service",
         "web",
     ]

@@ -22,7 +22,7 @@ async def test_the_smart_document_tells_where_everything_is(world):
     assert told["token_endpoint"] == f"{BASE}/auth/token"
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert set(told["token_endpoint_auth_signing_alg_values_supported"]) == {"RS384", "ES384"}
-    assert "launch-ehr" not in told["capabilities"]
+    assert "launch-ehr" in told["capabilities"]
     assert "launch-standalone" in told["capabilities"]
 
 

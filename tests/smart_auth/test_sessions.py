@@ -3,9 +3,15 @@
 import pytest
 
 from fhir_server.access import Grant
+from smart_auth.scopes import MUST_BE_NAMED
 from smart_auth.smart import Ports, Smart
 
 RS = frozenset("rs")
+
+
+def of_people(*parts):
+    """A grant of a person's scopes, which reach types of their own by name only."""
+    return Grant(*parts, apart=MUST_BE_NAMED)
 
 
 def cookie(browser):
@@ -18,7 +24,7 @@ async def test_a_login_gives_a_session_with_the_users_own_access(world):
     done = await browser.log_in(await browser.get("/auth/login"))
     assert done.headers["location"] == "/"
     access = await world.smart.session("default", cookie(browser))
-    assert access.grants == (Grant("*", RS),)
+    assert access.grants == (of_people("*", RS),)
     assert access.fhir_user == "Practitioner/d1"
 
 
@@ -26,7 +32,7 @@ async def test_a_patients_session_sees_her_own_record_only(world):
     browser = world.browser()
     await browser.log_in(await browser.get("/auth/login"), "ann")
     access = await world.smart.session("default", cookie(browser))
-    assert access.grants == (Grant("*", RS, "ann"),)
+    assert access.grants == (of_people("*", RS, "ann"),)
 
 
 async def test_a_session_of_one_tenant_is_none_in_another(world):

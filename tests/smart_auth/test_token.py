@@ -10,9 +10,16 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from fhir_server.access import Grant
+from smart_auth.scopes import MUST_BE_NAMED
 
 BASE = "http://127.0.0.1:8080"
+CALLBACK = "http://127.0.0.1:9000/callback"
 RS = frozenset("rs")
+
+
+def of_people(*parts):
+    """A grant of a person's scopes, which reach types of their own by name only."""
+    return Grant(*parts, apart=MUST_BE_NAMED)
 
 
 def refused(response, error, status=400):
@@ -28,7 +35,7 @@ async def test_a_code_becomes_a_token_with_its_patient(world):
     assert answer["patient"] == "ann"
     assert answer["scope"] == "openid fhirUser launch/patient offline_access patient/*.rs"
     access = await world.access(answer["access_token"])
-    assert access.grants == (Grant("*", RS, "ann"),)
+    assert access.grants == (of_people("*", RS, "ann"),)
     assert access.patient == "ann"
     assert access.client == "app"
     assert access.fhir_user == "Practitioner/d1"
@@ -147,6 +154,31 @@ async def test_a_reused_refresh_token_takes_the_whole_line_back(world):
         assert response.status_code == 401
 
 
+async def test_a_public_client_may_refresh_without_its_name(world):
+    first = await world.tokens()
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    second = await world.post(form)
+    assert second.status_code == 200
+    refused(await world.post(form), "invalid_grant")
+    unknown = await world.post(form | {"refresh_token": "unknown"})
+    refused(unknown, "invalid_client", 401)
+
+
+async def test_a_confidential_client_may_not_refresh_without_its_proof(world):
+    from smart_auth.clients import Registration, add_client
+
+    scopes = "openid patient/*.rs offline_access launch/patient"
+    app = Registration("safe", "secret", redirect_uris=(CALLBACK,), scopes=scopes)
+    _, hidden = await add_client(world.documents, "default", app)
+    got = await world.authorize(client_id="safe", scope=scopes)
+    form = {"client_id": "safe", "client_secret": hidden}
+    first = (await world.token(got["code"], **form)).json()
+    unnamed = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    refused(await world.post(unnamed), "invalid_client", 401)
+    refused(await world.post(unnamed | {"client_id": "safe"}), "invalid_client", 401)
+    assert (await world.post(unnamed | form)).status_code == 200
+
+
 async def test_of_two_refreshes_at_once_at_most_one_succeeds(world):
     first = await world.tokens()
     token = first["refresh_token"]
@@ -163,7 +195,7 @@ async def test_a_refresh_may_narrow_the_scope_and_not_widen_it(world):
     narrow = await refresh(world, first["refresh_token"], scope="patient/Observation.rs")
     assert narrow.json()["scope"] == "patient/Observation.rs"
     access = await world.access(narrow.json()["access_token"])
-    assert access.grants == (Grant("Observation", RS, "ann"),)
+    assert access.grants == (of_people("Observation", RS, "ann"),)
     whole = await refresh(world, narrow.json()["refresh_token"])
     assert whole.json()["scope"] == first["scope"]
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from smart_auth.users import LOCKED_MS, TRIES, UserExists, add_user, list_users, remove_user
+from smart_auth.attempts import LOCKED_MS, TRIES
+from smart_auth.users import UserExists, add_user, list_users, remove_user
 
 PASSWORD = "correct horse"
 

@@ -15,3 +15,12 @@ def observation(id_, subject="Patient/p1", code="a", **more):
         "subject": {"reference": subject},
         **more,
     }
+
+
+def transaction(*resources):
+    """Give a transaction Bundle that puts resources by their ids."""
+    entries = [
+        {"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}}
+        for r in resources
+    ]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}

@@ -18,6 +18,7 @@ from fhir_server.access import Access, Grant, everything
 from fhir_server.context import Context, Policy, Services
 from fhir_server.interactions import answer
 from fhir_server.interactions.dispatch import dispatch
+from fhir_server.interactions.profiles import TenantProfiles
 from fhir_server.jobs import job as jobs
 from fhir_server.jobs import shown
 from fhir_server.jobs.kind import Kind
@@ -190,7 +191,7 @@ def _clinical(type_):
 
 
 @contextlib.asynccontextmanager
-async def opened(kind, folder, *, cache=None, **policy):
+async def opened(kind, folder, *, cache=None, claimed="report", **policy):
     """Give a world over a store of that kind."""
     clock, images = Clock(), Images()
     if kind == "memory":
@@ -225,6 +226,7 @@ async def opened(kind, folder, *, cache=None, **policy):
         policy=Policy(**policy),
         operations={**{o.code: (o.route(),) for o in declared}, PLACE: (status.route(),)},
         models=InstalledModels(cache or models.default_cache()),
+        profiles=TenantProfiles(claimed),
         wake=runner.wake,
     )
     context = Context("default", everything("test"), BASE, services)

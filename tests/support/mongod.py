@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / ".servers" / "mongod"
 GIVEN = "MONGO_TEST_URI"
 _START_S = 60.0
+_KEPT = ("resources", "history", "changes", "documents", "contents", "pieces", "uploads")
 
 
 def given() -> bool:
@@ -36,13 +37,13 @@ def program() -> Path:
 
 
 @contextmanager
-def replica_set_of_one(folder: Path) -> Iterator[str]:
-    """Give the URL of a replica set: the one that MONGO_TEST_URI names, else one of its own."""
+def replica_set(folder: Path, members: int) -> Iterator[str]:
+    """Give the URL of a replica set: the one that MONGO_TEST_URI names, else one of so many members."""
     given = os.environ.get(GIVEN)
     if given:
         yield given
         return
-    with ReplicaSet(folder, 1) as made:
+    with ReplicaSet(folder, members) as made:
         # without the driver's second monitor: a client that is closed while it connects leaves a socket open
         yield f"{made.url}&serverMonitoringMode=poll"
 
@@ -57,7 +58,7 @@ class Database:
 
     def emptied(self) -> str:
         """Remove what it holds, but not its indexes; gives its URL."""
-        for name in ("resources", "history", "changes", "documents"):
+        for name in _KEPT:
             self._database[name].delete_many({})
         self._database["head"].update_one({}, {"$set": {"position": 0, "updated": 0}})
         return self.url

@@ -21,6 +21,8 @@ FIELDS = {
     "QuantityValue": "quantities",
     "ReferenceValue": "references",
     "UriValue": "uris",
+    "PositionValue": "positions",
+    "ElementValue": "elements",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from fhir_server.store.marks import TYPE
 from fhir_server.store.mongo.transaction import Transaction
 from fhir_server.store.port import Change, Key, Precondition, Version, VersionIs
 
@@ -31,4 +32,6 @@ class Commit(msgspec.Struct, frozen=True):
         """Check the preconditions, then gather the changes."""
         for index, precondition in enumerate(self.preconditions):
             await transaction.require(index, precondition)
+        named = ((c.key, c.body.tail) for c in self.changes if c.body and c.key.type == TYPE)
+        await transaction.holds(named)
         return [transaction.change(change) for change in self.changes]

@@ -6,14 +6,14 @@ given their sort keys and sorted by the server. Ties are broken by `place`, in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fhir_server.search.expression import Branch, Cursor, Or, Plan, Sort, SortKey
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
 from fhir_server.store.mongo.conditions import NONE, Conditions, Resolved
-from fhir_server.store.mongo.keys import Filter, entries, identity, successor
-from fhir_server.store.mongo.view import Document
+from fhir_server.store.mongo.keys import Filter, entries, entry, identity, successor
+from fhir_server.store.mongo.view import SEARCHED, Document
 
 Order = list[tuple[str, int]]
 
@@ -49,11 +49,12 @@ class Compiler:
     def parts(self) -> list[Part]:
         """Give the parts by type; in the store's own order only those that the page may reach."""
         parts = []
-        for type_, where in self._filters():
+        filters = self._filters()
+        for type_, where in reversed(filters) if self._plan.backwards else filters:
             after = self._plan.after
             if not self._plan.sort and after is not None:
                 first, at = str(after.keys[0]), after.keys[1]
-                if type_ < first:
+                if type_ > first if self._plan.backwards else type_ < first:
                     continue
                 after = Cursor((at,), after.place) if type_ == first else None
             parts.append(Part(type_, self._queries(type_, where, after)))
@@ -96,7 +97,7 @@ class Compiler:
             return [Query(type, where, [], self._sorted(type, after))]
         if index == _BY_ID:
             return [self._by_id(type, where, after)]
-        down = any(key.descending for key in self._plan.sort)
+        down = any(key.descending for key in self._plan.sort) != self._plan.backwards
         way = -1 if down else 1
         order = [(index, way), ("place", way)]
         return [
@@ -118,22 +119,31 @@ class Compiler:
         return _BY_CLINICAL if by_clinical(key, type, self._clinical) else None
 
     def _limits(self, index: str, after: Cursor | None, *, down: bool) -> list[Filter]:
-        """Give the ranges of an index that follow the cursor, in turn; dates come before no date."""
-        further = "$lt" if down else "$gt"
-        split = index == _BY_CLINICAL and bool(self._plan.sort) and not down
+        """Give the ranges of an index that follow the cursor, in turn; dates come before no date.
+
+        No date is the least: only a rising order that does not begin with it needs to be split.
+        """
+        further, back = "$lt" if down else "$gt", self._plan.backwards
+        split = index == _BY_CLINICAL and any(not key.descending for key in self._plan.sort)
         dated: Filter = {index: {"$gt": UNDATED}}
         undated: Filter = {index: UNDATED}
         if after is None:
-            return [dated, undated] if split else [{}]
+            both = [undated, dated] if back else [dated, undated]
+            return both if split else [{}]
         at, place = after.keys[0], {"place": {further: after.place}}
         if at is None:
-            return [{index: UNDATED, **place}]
-        ranges: list[Filter] = [{index: at, **place}, {index: {further: at}}]
-        return [*ranges, undated] if split else ranges
+            at = UNDATED
+        ranges: list[Filter] = [{index: at, **place}]
+        if not split:
+            return [*ranges, {index: {further: at}}]
+        if at == UNDATED:
+            return [*ranges, dated] if back else ranges
+        beyond = {index: {"$lt": at, "$gt": UNDATED} if down else {"$gt": at}}
+        return [*ranges, beyond] if back else [*ranges, beyond, undated]
 
     def _by_id(self, type: str, where: Filter, after: Cursor | None) -> Query:
         """Give the query in the order of `_id`, which begins with tenant and type."""
-        down = self._plan.sort[0].descending
+        down = self._plan.sort[0].descending != self._plan.backwards
         start = identity(self._plan.tenant, type, "")
         limits: Filter = {"_id": {"$gte": start, "$lt": successor(start)}}
         if after is not None:
@@ -145,11 +155,13 @@ class Compiler:
 
     def _sorted(self, type: str, after: Cursor | None) -> list[Document]:
         """Give the stages that add the keys, pass over what was seen, and sort; no value comes last."""
-        sort = self._plan.sort
-        keys = {f"k{n}": self._key(key, type) for n, key in enumerate(sort)}
-        stages: list[Document] = [{"$set": keys}, {"$unset": "index"}]
+        sort, sign = self._plan.sort, -1 if self._plan.backwards else 1
+        keys = {f"k{n}": self._key(key, type, n) for n, key in enumerate(sort)}
+        far = [stage for n, key in enumerate(sort) for stage in self._far(key, type, n)]
+        fields = [*SEARCHED.split(), *(name for stage in far for name in stage.get("$set", ()))]
+        stages: list[Document] = [*far, {"$set": keys}, {"$unset": fields}]
         if after is not None:
-            stages.append({"$match": _beyond(after, sort)})
+            stages.append({"$match": _beyond(after, sort, back=self._plan.backwards)})
         none = {
             f"m{n}": {"$eq": [f"$k{n}", None]} for n, key in enumerate(sort) if not key.descending
         }
@@ -158,14 +170,38 @@ class Compiler:
         order: dict[str, int] = {}
         for n, key in enumerate(sort):
             if not key.descending:
-                order[f"m{n}"] = 1
-            order[f"k{n}"] = -1 if key.descending else 1
-        stages.append({"$sort": {**order, "place": -1 if sort[-1].descending else 1}})
+                order[f"m{n}"] = sign
+            order[f"k{n}"] = -sign if key.descending else sign
+        last = -sign if sort[-1].descending else sign
+        stages.append({"$sort": {**order, "place": last}})
         if self._plan.limit is not None:
             stages.append({"$limit": self._plan.limit})
         return stages
 
-    def _key(self, key: Sort, type: str) -> Any:
+    def _far(self, key: Sort, type: str, n: int) -> Iterator[Document]:
+        """Give the stages that fetch what a chained key leads to, as the field `f` and the key's number."""
+        found = []
+        for m, through in enumerate(key.through):
+            name, field = entry("r", type, through.atom), f"f{n}_{m}"
+            here = {"$eq": [{"$indexOfCP": ["$$e.v", f"{through.type}/"]}, 0]}
+            mine = {"$and": [{"$eq": ["$$e.a", name]}, here]}
+            links = {"$filter": {"input": "$index", "as": "e", "cond": mine}}
+            whole = {"$concat": [identity(self._plan.tenant, "", "")[:-1], "$$e.v"]}
+            yield {"$set": {field: {"$map": {"input": links, "as": "e", "in": whole}}}}
+            where = Conditions(self._plan.tenant, through.type, self._resolved).of(through.where)
+            stages: list[Document] = [{"$match": {"type": through.type, **where}}]
+            stages.append({"$project": {"index": 1}})
+            join = {"from": "resources", "localField": field, "foreignField": "_id"}
+            yield {"$lookup": {**join, "pipeline": stages, "as": field}}
+            found.append(f"${field}.index")
+        if found:
+            whole = {"$concatArrays": [*found]}
+            joined = {"$concatArrays": ["$$value", "$$this"]}
+            yield {
+                "$set": {f"f{n}": {"$reduce": {"input": whole, "initialValue": [], "in": joined}}}
+            }
+
+    def _key(self, key: Sort, type: str, n: int) -> Any:
         """Give the expression of a sort key."""
         if key.by == "_id":
             return "$id"
@@ -173,8 +209,10 @@ class Compiler:
             return "$updated"
         if by_clinical(key, type, self._clinical):
             return {"$cond": [{"$eq": ["$clinical", UNDATED]}, None, "$clinical"]}
-        names = entries(key.kind, type, key.atoms)
-        mine = {"$filter": {"input": "$index", "as": "e", "cond": {"$in": ["$$e.a", names]}}}
+        types = {through.type for through in key.through} or {type}
+        names = [name for held in sorted(types) for name in entries(key.kind, held, key.atoms)]
+        source = f"$f{n}" if key.through else "$index"
+        mine = {"$filter": {"input": source, "as": "e", "cond": {"$in": ["$$e.a", names]}}}
         values = {"$map": {"input": mine, "as": "e", "in": "$$e.v"}}
         return {"$max" if key.descending else "$min": values}
 
@@ -192,17 +230,21 @@ def _both(where: Filter, limits: Filter) -> Filter:
     return {**where, **limits}
 
 
-def _beyond(after: Cursor, sort: Sequence[Sort]) -> Filter:
-    """Give the condition that keys come after the cursor's, missing ones last in any direction."""
+def _beyond(after: Cursor, sort: Sequence[Sort], *, back: bool) -> Filter:
+    """Give the condition that keys come after the cursor's, missing ones last, or first going back."""
     tests: list[Filter] = []
     same: Filter = {}
     for n, (key, by) in enumerate(zip(after.keys, sort, strict=True)):
         name = f"k{n}"
         if key is None:
+            if back:
+                tests.append({**same, name: {"$ne": None}})
             same[name] = None
             continue
-        tests.append({**same, name: {"$lt" if by.descending else "$gt": key}})
-        tests.append({**same, name: None})
+        tests.append({**same, name: {"$lt" if by.descending != back else "$gt": key}})
+        if not back:
+            tests.append({**same, name: None})
         same[name] = key
-    tests.append({**same, "place": {"$lt" if sort[-1].descending else "$gt": after.place}})
+    last = "$lt" if sort[-1].descending != back else "$gt"
+    tests.append({**same, "place": {last: after.place}})
     return {"$or": tests}

@@ -14,11 +14,14 @@ from typing import Final, NamedTuple, assert_never
 from fhir_server.search.expression import (
     And,
     DateRange,
+    Differs,
     Expression,
+    FullText,
     Ids,
     Linked,
     LinkedFrom,
     Missing,
+    Near,
     Not,
     Number,
     Or,
@@ -28,9 +31,10 @@ from fhir_server.search.expression import (
     Token,
     Updated,
     Uri,
+    Within,
 )
 from fhir_server.search.match import beneath
-from fhir_server.store.mongo import spans
+from fhir_server.store.mongo import spans, written
 from fhir_server.store.mongo.entries import WIDTHS
 from fhir_server.store.mongo.keys import Filter, begins, entries, entry, identity
 from resources.outcome import TooCostly
@@ -54,29 +58,40 @@ class Words(NamedTuple):
 class Conditions:
     """Writes conditions for resources of one type in one tenant."""
 
-    def __init__(self, tenant: str, type: str, resolved: Resolved) -> None:
+    def __init__(self, tenant: str, type: str, resolved: Resolved, field: str = "index") -> None:
         self._tenant = tenant
         self._type = type
         self._resolved = resolved
+        self._field = field
 
     def of(self, node: Expression) -> Filter:  # noqa: C901, PLR0911, PLR0912 - one arm a node
         """Give the condition that a resource satisfies the node; ALL and NONE where it is so for each."""
         match node:
             case Token() | Reference() | Text(how="exact"):
                 words = self._words(node)
-                return NONE if words is None else _find([words.names], [words.value], words.system)
+                if words is None:
+                    return NONE
+                return self._find([words.names], [words.value], words.system)
             case Text():
                 return self._text(node)
+            case FullText():
+                return written.condition(node)
             case DateRange():
                 return self._date(node)
-            case Number():
-                return self._rows(entry("n", self._type, node.atom), spans.of_number(node))
-            case Quantity():
-                return self._quantity(node)
+            case Number() | Quantity():
+                return self._number(node)
             case Uri():
                 return self._uri(node)
+            case Near():
+                name = entry("p", self._type, node.atom)
+                around = self._rows(name, [spans.of_place(node)])
+                return _all([around, spans.inside(node, name)])
+            case Within():
+                return self._within(node)
+            case Differs():
+                return self._differs(node.part)
             case Missing():
-                return {"index": {"$not": self._some(node)}}
+                return {self._field: {"$not": self._some(node)}}
             case Ids():
                 return self._ids(node.ids)
             case Updated():
@@ -84,7 +99,7 @@ class Conditions:
             case Linked():
                 references = self._resolved[self._type, node]
                 names = (entry("r", self._type, node.atom),)
-                return _find([names], references, None) if references else NONE
+                return self._find([names], references, None) if references else NONE
             case LinkedFrom():
                 return self._ids(self._resolved[self._type, node])
             case And():
@@ -117,12 +132,22 @@ class Conditions:
 
     def _text(self, node: Text) -> Filter:
         name = entry("s", self._type, node.atom)
-        if node.how == "starts" or not node.value:
-            return self._rows(name, [{"v": begins(node.value)} if node.value else {}])
-        pattern = re.escape(node.value).replace("\0", "\\x00")
-        if len(pattern) > _LONGEST_PATTERN:
-            raise TooCostly("The text to be contained is too long")
-        return self._rows(name, [{"v": {"$regex": pattern}}])
+        return self._rows(name, [_written(node)])
+
+    def _differs(self, part: Token | Text | Uri) -> Filter:
+        """Give the condition that some entry of the part's atom does not satisfy the part."""
+        match part:
+            case Token():
+                name = entry("t", self._type, part.atom)
+                asked = {"v": part.code, "w": part.system}
+                same: Filter = {field: word for field, word in asked.items() if word is not None}
+            case Text():
+                name, same = entry("s", self._type, part.atom), _written(part)
+            case Uri():
+                name, same = entry("u", self._type, part.atom), {"v": part.value}
+            case _:
+                assert_never(part)
+        return self._rows(name, [{"$nor": [same]}])
 
     def _date(self, node: DateRange) -> Filter:
         widths: dict[str, int | None] = {**WIDTHS, "w": None}
@@ -133,11 +158,25 @@ class Conditions:
             ]
         )
 
-    def _quantity(self, node: Quantity) -> Filter:
-        words = {"s": node.system, "q": node.code}
-        unit = {name: word for name, word in words.items() if word is not None}
-        rows = [row | unit for row in spans.of_number(node)]
-        return self._rows(entry("q", self._type, node.atom), rows)
+    def _number(self, node: Number | Quantity) -> Filter:
+        """Give the condition for the entries that are points and for those that are intervals."""
+        letter, unit = "n", {}
+        if isinstance(node, Quantity):
+            words = {"s": node.system, "q": node.code}
+            letter, unit = "q", {n: word for n, word in words.items() if word is not None}
+        found = []
+        for name, end in ((letter, "v"), (letter.upper(), "h")):
+            rows = [row | unit for row in spans.of_number(node, end)]
+            found.append(self._rows(entry(name, self._type, node.atom), rows))
+        return _any(found)
+
+    def _within(self, node: Within) -> Filter:
+        """Give the condition on the entries of one repetition, which are like those of a resource."""
+        inside = Conditions(self._tenant, self._type, self._resolved, "e").of(node.where)
+        if inside == NONE:
+            return NONE
+        name = entry("e", self._type, node.element)
+        return {self._field: {"$elemMatch": {"a": name, **inside}}}
 
     def _uri(self, node: Uri) -> Filter:
         rows: list[Filter] = [{"v": node.value}]
@@ -146,7 +185,7 @@ class Conditions:
         return self._rows(entry("u", self._type, node.atom), rows)
 
     def _rows(self, name: str, rows: Iterable[Filter]) -> Filter:
-        return _any([{"index": {"$elemMatch": {"a": name, **row}}} for row in rows])
+        return _any([{self._field: {"$elemMatch": {"a": name, **row}}} for row in rows])
 
     def _some(self, node: Missing) -> Filter:
         names = entries(node.kind, self._type, node.atoms)
@@ -173,31 +212,47 @@ class Conditions:
         for (names, system), values in asked.items():
             whole = (None,) if None in values else tuple(values)
             together[whole, system].append(names)
-        found = [_find(names, values, system) for (values, system), names in together.items()]
+        found = [self._find(names, values, w) for (values, w), names in together.items()]
         return _any([*found, *others])
+
+    def _find(
+        self, names: Sequence[tuple[str, ...]], values: Sequence[str | None], system: str | None
+    ) -> Filter:
+        """Give the condition that some entry of the names has one of the values, None among them for any."""
+        wanted: Filter = {"a": _one_or_in([name for group in names for name in group])}
+        words = [value for value in values if value is not None]
+        if len(words) == len(values):
+            wanted["v"] = _one_or_in(words)
+        if system is not None:
+            wanted["w"] = system
+        return {self._field: {"$elemMatch": wanted}}
 
     def _not(self, part: Expression) -> Filter:
         if isinstance(part, Not):
             return self.of(part.part)
         if isinstance(part, Missing):
-            return {"index": self._some(part)}
+            return {self._field: self._some(part)}
         condition = self.of(part)
         if condition == ALL:
             return NONE
         return ALL if condition == NONE else {"$nor": [condition]}
 
 
-def _find(
-    names: Sequence[tuple[str, ...]], values: Sequence[str | None], system: str | None
-) -> Filter:
-    """Give the condition that some entry of the names has one of the values, None among them for any."""
-    wanted: Filter = {"a": _one_or_in([name for group in names for name in group])}
-    words = [value for value in values if value is not None]
-    if len(words) == len(values):
-        wanted["v"] = _one_or_in(words)
-    if system is not None:
-        wanted["w"] = system
-    return {"index": {"$elemMatch": wanted}}
+def _written(node: Text) -> Filter:
+    """Give the condition on a normalised string; none for one that every string satisfies."""
+    match node.how:
+        case "starts" | "exact":
+            return {"v": begins(node.value)} if node.value else {}
+        case "contains" | "ends":
+            pattern = re.escape(node.value).replace("\0", "\\x00")
+            if len(pattern) > _LONGEST_PATTERN:
+                raise TooCostly("The text to be contained is too long")
+            return {"v": {"$regex": pattern if node.how == "contains" else pattern + r"\z"}}
+        case how:
+            return {"v": {_COMPARED[how]: node.value}}
+
+
+_COMPARED: Final = {"same": "$eq", "gt": "$gt", "lt": "$lt", "ge": "$gte", "le": "$lte"}
 
 
 def _one_or_in(words: Sequence[str]) -> str | Filter:

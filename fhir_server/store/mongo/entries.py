@@ -1,7 +1,8 @@
 """Index values as the entries of one array, `index`, which one compound multikey index covers.
 
 An entry has a name `a` and a value `v`; `w` is a token's system or a date's high end. Numbers are doubles, as
-`match.py` says; only `ap` reads the ends `l` and `h` of their precision.
+`match.py` says; `h` is the high end of one that is an interval. A place has `x` and `y` beside. A repetition
+of an element, for composites, has its own entries in `e`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ def of_values(values: IndexValues, type: str) -> list[Entry]:
         made += _reference(reference, type)
     for text in values.texts:
         made.append({"a": entry("s", type, text.atom), "v": text.normal})
-        made.append({"a": entry("x", type, text.atom), "v": text.exact})
+        if text.exact:
+            made.append({"a": entry("x", type, text.atom), "v": text.exact})
     made += [_date(date, type) for date in values.dates]
     made += [{"a": entry("u", type, uri.atom), "v": uri.value} for uri in values.uris]
-    for n in values.numbers:
-        made.append({"a": entry("n", type, n.atom), **_doubles(n.value, n.low, n.high)})
+    made += [_number("n", type, n.atom, n.low, n.high) for n in values.numbers]
     for q in values.quantities:
-        unit = {"s": q.system, "q": q.code}
-        made.append({"a": entry("q", type, q.atom), **_doubles(q.value, q.low, q.high), **unit})
+        made.append({**_number("q", type, q.atom, q.low, q.high), "s": q.system, "q": q.code})
+    for p in values.positions:
+        made.append({"a": entry("p", type, p.atom), "v": p.z, "x": p.x, "y": p.y})
+    for element in values.elements:
+        inside = of_values(element.values, type)
+        made.append({"a": entry("e", type, element.atom), "e": inside})
     return made
 
 
@@ -55,5 +60,8 @@ def _date(value: DateValue, type: str) -> Entry:
     return {"a": entry(letter, type, value.atom), "v": value.low, "w": value.high}
 
 
-def _doubles(value: Decimal, low: Decimal, high: Decimal) -> Entry:
-    return {"v": float(value), "l": float(low), "h": float(high)}
+def _number(letter: str, type: str, atom: str, low: Decimal, high: Decimal) -> Entry:
+    least, most = float(low), float(high)
+    if least == most:
+        return {"a": entry(letter, type, atom), "v": least}
+    return {"a": entry(letter.upper(), type, atom), "v": least, "h": most}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from pymongo.errors import (
+    BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
     InvalidOperation,
@@ -16,8 +18,10 @@ from pymongo.errors import (
 )
 
 from fhir_server.store.port import StoreUnavailable
-from resources.outcome import TooCostly
+from resources.outcome import TooCostly, TooLarge
 
+_TOO_LARGE: Final = {225, 10334}
+"""TransactionTooLargeForCache and BSONObjectTooLarge."""
 _PASSING: Final = (ConnectionFailure, InvalidOperation, WaitQueueTimeoutError)
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
@@ -31,7 +35,8 @@ _SNAPSHOT_GONE: Final = {239, 246}
 def told() -> Iterator[None]:
     """Tell the faults of reads and of single writes; what is a defect here is raised as it is."""
     try:
-        yield
+        with cancellable():
+            yield
     except PyMongoError as fault:
         meaning = of(fault)
         if meaning is fault:
@@ -39,11 +44,33 @@ def told() -> Iterator[None]:
         raise meaning from fault
 
 
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Cancel the task if it was to be cancelled within: the driver may lose that.
+
+    It awaits `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes as it is done.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+
+
 def of(fault: PyMongoError) -> Exception:
     """Give what the port raises for a fault; the fault itself where it is a defect here."""
     if isinstance(fault, ExecutionTimeout):
         return TooCostly("The search takes too long: narrow what it asks for")
+    if _codes(fault) & _TOO_LARGE:
+        return TooLarge("MongoDB, as it is set up, cannot take this much in one change")
     return unavailable(fault) if passing(fault) else fault
+
+
+def _codes(fault: PyMongoError) -> set[int]:
+    """Give the codes of a fault, those of the single writes of a bulk among them."""
+    if isinstance(fault, BulkWriteError):
+        return {int(one.get("code", 0)) for one in (fault.details or {}).get("writeErrors", ())}
+    return {fault.code or 0} if isinstance(fault, OperationFailure) else set()
 
 
 def passing(fault: PyMongoError) -> bool:

@@ -18,13 +18,15 @@ NAMED: Final[dict[Kind, tuple[str, ...]]] = {
     "token": ("t",),
     "text": ("s",),
     "date": ("d", "y", "w"),
-    "number": ("n",),
-    "quantity": ("q",),
+    "number": ("n", "N"),
+    "quantity": ("q", "Q"),
     "reference": ("r", "l"),
     "uri": ("u",),
+    "position": ("p",),
 }
 """The letters of a kind's own entries; `x` (a string as written) and `c` (a canonical without its version)
-stand beside entries of a kind and are not counted as values."""
+stand beside entries of a kind and are not counted as values. Capitals are numbers that are intervals; `e` is
+a repetition of an element, with entries of its own."""
 
 HEAD: Final[Filter] = {"_id": "head", "tenant": "", "id": "head"}
 """The one document of `head`, which belongs to no tenant."""

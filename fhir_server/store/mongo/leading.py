@@ -6,6 +6,7 @@ The candidates are counted, up to a cap; a count is remembered for a minute, for
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -15,9 +16,11 @@ from fhir_server.search.expression import (
     Branch,
     DateRange,
     Expression,
+    FullText,
     Ids,
     Linked,
     LinkedFrom,
+    Near,
     Number,
     Or,
     Plan,
@@ -48,7 +51,7 @@ class Leading:
         """Give the plan with its conditions in order; it is counted outside any transaction of the view."""
         outside = View(view.database)
         branches = [await self._branch(outside, plan.tenant, b, resolved) for b in plan.branches]
-        return Plan(plan.tenant, tuple(branches), plan.sort, plan.limit, plan.after)
+        return dataclasses.replace(plan, branches=tuple(branches))
 
     async def _branch(self, view: View, tenant: str, branch: Branch, resolved: Resolved) -> Branch:
         parts = list(_flat(branch.where))
@@ -101,12 +104,12 @@ def _indexed(node: Expression) -> bool:
         case Token(code=code):
             return code is not None
         case Text(value=value, how=how):
-            return how == "exact" or (how == "starts" and bool(value))
+            return how in {"exact", "same"} or (how == "starts" and bool(value))
         case Or(parts):
             return bool(parts) and all(_indexed(part) for part in parts)
-        case Reference() | Uri() | DateRange() | Number() | Quantity() | Updated():
+        case FullText() | Reference() | Uri() | DateRange() | Number() | Quantity() | Updated():
             return True
-        case Ids() | Linked() | LinkedFrom():
+        case Ids() | Linked() | LinkedFrom() | Near():
             return True
         case _:
             return False

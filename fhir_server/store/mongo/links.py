@@ -37,6 +37,8 @@ async def resolve(view: View, plan: Plan) -> Found:
     links = _Links(view, plan.tenant)
     for branch in plan.branches:
         await links.resolve(branch.where, branch.type)
+    for through in (through for key in plan.sort for through in key.through):
+        await links.resolve(through.where, through.type)
     return links.found
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from fhir_server.store.mongo.keys import HEAD, Filter, named, of_key
 from fhir_server.store.mongo.versions import of_document, of_log
-from fhir_server.store.mongo.view import Document, View
+from fhir_server.store.mongo.view import SEARCHED, Document, View
 from fhir_server.store.port import Key, Page, Scope, Version
 
 _BY_ID: Final = "_id_"
@@ -22,7 +22,7 @@ class Reader:
 
     async def read(self, key: Key) -> Version | None:
         """Give the current version."""
-        found = await self.view.one("resources", of_key(key), _BY_ID, "index")
+        found = await self.view.one("resources", of_key(key), _BY_ID, SEARCHED)
         return None if found is None else of_document(found, key)
 
     async def read_many(self, keys: Sequence[Key]) -> list[Version]:
@@ -43,7 +43,7 @@ class Reader:
             "tenant": {"$in": sorted({key.tenant for key in by_name.values()})},
             "id": {"$in": sorted({key.id for key in by_name.values()})},
         }
-        found = await self.view.find("resources", where, without="index", hint=_BY_ID)
+        found = await self.view.find("resources", where, without=SEARCHED, hint=_BY_ID)
         return {one["_id"]: one for one in found}
 
     async def vread(self, key: Key, version_id: int) -> Version | None:

@@ -4,6 +4,9 @@
     history    versions that are no longer current, named by their position
     changes    the log of all versions, named by their position: the change feed, and histories by type
     documents  small values outside FHIR
+    contents   large contents of Binaries: how many versions name each, and which upload has its pieces
+    pieces     the bytes of contents
+    uploads    uploads that are not finished, or were broken off
     head       one document: the last position, which every transaction takes its turn at
     writers    the processes that write, with their last signs of life
     meta       one document: the version of the schema
@@ -15,7 +18,8 @@ versions of a resource, whose index begins with the shard key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from pymongo import IndexModel
@@ -23,9 +27,9 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.mongo.keys import HEAD
 from fhir_server.store.mongo.view import Database
-from fhir_server.store.port import SchemaTooNew
+from fhir_server.store.port import SchemaTooNew, StoreUnavailable
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _VALUES: Final = "tenant type index.a index.v clinical place index.w"
 _INDEXES: Final[dict[str, dict[str, str]]] = {
@@ -33,14 +37,24 @@ _INDEXES: Final[dict[str, dict[str, str]]] = {
         "clinical": "tenant type clinical place",
         "updated": "tenant type updated place",
         "values": _VALUES,
+        "words": "tenant type written.words clinical place",
         "places": "place",
     },
     "history": {"versions": "tenant id type version"},
     "changes": {"types": "tenant type updated _id", "all": "tenant updated _id"},
     "documents": {"keys": "tenant namespace id", "expired": "tenant expires", "gone": "gone"},
+    "contents": {"loose": "names made"},
+    "pieces": {"pieces": "tenant id of n"},
+    "uploads": {"made": "made"},
 }
 _UNIQUE: Final = {("history", "versions")}
-_META: Final = {"_id": "schema", "tenant": "", "id": "schema"}
+
+Migration = Callable[[Database], Awaitable[None]]
+"""Changes what a schema before this one has stored; may be done twice, and beside itself."""
+
+MIGRATIONS: Final[Mapping[int, Migration]] = MappingProxyType({})
+"""By the version that they lead away from. From 1 to 2 came collections, and nothing stored was changed."""
+META: Final = {"_id": "schema", "tenant": "", "id": "schema"}
 _FIRST_HEAD: Final = {**HEAD, "position": 0, "updated": 0}
 
 
@@ -54,16 +68,26 @@ def indexes(collection: str) -> list[IndexModel]:
     ]
 
 
-async def prepare(database: Database) -> None:
-    """Make what is missing and check that it is there; raises SchemaTooNew."""
-    found = await database["meta"].find_one(_META)
-    if found is not None and found["version"] > VERSION:
-        raise SchemaTooNew(
-            f"schema {found['version']} is newer than {VERSION}, the newest known here"
+async def prepare(database: Database, migrations: Mapping[int, Migration] = MIGRATIONS) -> None:
+    """Make what is missing, and migrate what is older; raises SchemaTooNew, StoreUnavailable.
+
+    A migration that was broken off is done again, by whoever opens the store next, so each may be done twice.
+    """
+    found = await database["meta"].find_one(META)
+    if found is not None and found.get("restoring"):
+        raise StoreUnavailable(
+            "a restore into it was broken off: drop the database and restore again"
         )
+    at = VERSION if found is None else int(found["version"])
+    if at > VERSION:
+        raise SchemaTooNew(f"schema {at} is newer than {VERSION}, the newest known here")
     await asyncio.gather(*(database[name].create_indexes(indexes(name)) for name in _INDEXES))
     await _once(database, "head", _FIRST_HEAD)
-    await _once(database, "meta", {**_META, "version": VERSION})
+    await _once(database, "meta", {**META, "version": VERSION})
+    for version in range(at, VERSION):
+        if version in migrations:
+            await migrations[version](database)
+        await database["meta"].update_one({**META, "version": version}, {"$inc": {"version": 1}})
 
 
 async def faults(database: Database) -> Sequence[str]:

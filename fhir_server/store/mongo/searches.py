@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from functools import cmp_to_key
 from typing import Any, Final
 
-from fhir_server.search.expression import Plan, SortKey
+from fhir_server.search.expression import Cursor, Plan
 from fhir_server.search.match import Clinical
+from fhir_server.search.order import Order
 from fhir_server.store.mongo import links
 from fhir_server.store.mongo.compile import Compiler, Part, Query
 from fhir_server.store.mongo.leading import Leading
 from fhir_server.store.mongo.versions import of_document
-from fhir_server.store.mongo.view import Document, View
+from fhir_server.store.mongo.view import SEARCHED, Document, View
 from fhir_server.store.port import Key, Match
 
 _MANY_TYPES: Final = 4
@@ -49,7 +51,7 @@ class Searches:
     async def _compiled(self, view: View, plan: Plan) -> Compiler:
         plan = await _present(view, plan)
         resolved: links.Found = {}
-        if any(links.linked(branch.where) for branch in plan.branches):
+        if _chained(plan):
             resolved = await links.resolve(view, plan)
         plan = await self._leading.arrange(view, plan, resolved)
         return Compiler(plan, self._clinical, resolved)
@@ -82,8 +84,14 @@ def _in_one_query(plan: Plan) -> bool:
     return (
         len(plan.branches) == 1
         and plan.after is None
-        and not links.linked(plan.branches[0].where)
+        and not _chained(plan)
         and (not plan.sort or plan.sort[0].descending)
+    )
+
+
+def _chained(plan: Plan) -> bool:
+    return any(links.linked(branch.where) for branch in plan.branches) or any(
+        links.linked(through.where) for key in plan.sort for through in key.through
     )
 
 
@@ -93,7 +101,7 @@ async def _present(view: View, plan: Plan) -> Plan:
         return plan
     present = await view.types(plan.tenant)
     kept = tuple(branch for branch in plan.branches if branch.type in present)
-    return Plan(plan.tenant, kept, plan.sort, plan.limit, plan.after)
+    return dataclasses.replace(plan, branches=kept)
 
 
 async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -> list[Match]:
@@ -112,24 +120,14 @@ async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -
 async def _run(view: View, query: Query, limit: int | None) -> list[Document]:
     if query.stages:
         return await view.aggregate("resources", [{"$match": query.where}, *query.stages])
-    return await view.find("resources", query.where, sort=query.order, limit=limit, without="index")
+    return await view.find(
+        "resources", query.where, sort=query.order, limit=limit, without=SEARCHED
+    )
 
 
 def _order(plan: Plan) -> Any:
-    """Give the key function of a plan's order: its sort keys, missing ones last, then the place."""
-    ways = [key.descending for key in plan.sort]
-
-    def compare(a: Match, b: Match) -> int:
-        for mine, other, down in zip(a.keys, b.keys, ways, strict=True):
-            if mine != other:
-                return _compare(mine, other, down=down)
-        return _compare(a.place, b.place, down=ways[-1])
-
-    return cmp_to_key(compare)
-
-
-def _compare(a: SortKey, b: SortKey, *, down: bool) -> int:
-    if a is None or b is None:
-        return 1 if a is None else -1
-    before = a < b  # type: ignore[operator]  # the keys of one place are of one type
-    return -1 if before != down else 1
+    """Give the key function of a plan's order."""
+    compare = Order(plan).compare
+    return cmp_to_key(
+        lambda a, b: compare(Cursor(a.keys, a.place), Cursor(b.keys, b.place)),
+    )

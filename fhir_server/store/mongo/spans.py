@@ -6,10 +6,11 @@ A row's conditions must all hold of one entry, and any row will do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from bson import Int64
 
 from fhir_server.search import interval
-from fhir_server.search.expression import DateRange, Number, Quantity, Updated
+from fhir_server.search.expression import DateRange, Near, Number, Quantity, Updated
 from fhir_server.store.mongo.keys import Filter
 
 
@@ -81,22 +82,51 @@ def of_update(node: Updated) -> list[Filter]:
     return rows
 
 
-def of_number(node: Number | Quantity) -> list[Filter]:  # noqa: PLR0911 - one arm a prefix
-    """Give the rows for number and quantity entries, as match.compare has them."""
+def of_number(node: Number | Quantity, end: str) -> list[Filter]:  # noqa: PLR0911 - one arm a prefix
+    """Give the rows for number and quantity entries, as match.compare has them; `end` names the high end.
+
+    Points have no other end than their value: `end` is `v` then, like the low one.
+    """
     value, low, high = float(node.value), float(node.low), float(node.high)
-    inside: dict[str, Any] = {"v": {"$gte": low, "$lt": high}}
+    below = {"$lt": high} if value < high else {"$lte": value}
     match node.prefix:
         case "eq":
-            return [inside] if low <= value < high else [inside, {"v": value}]
+            return [_both("v", {"$gte": low}, end, below)]
         case "ne":
-            return [{"v": {"$lt": low, "$ne": value}}, {"v": {"$gte": high, "$ne": value}}]
+            above = {"$gte": high} if value < high else {"$gt": value}
+            return [{"v": {"$lt": low}}, {end: above}]
         case "ap":
-            return [{"l": {"$lte": high}, "h": {"$gte": low}}]
-        case "gt" | "sa":
-            return [{"v": {"$gt": value}}]
-        case "lt" | "eb":
+            return [_both("v", {"$lte": high}, end, {"$gte": low})]
+        case "gt":
+            return [{end: {"$gt": value}}]
+        case "lt":
             return [{"v": {"$lt": value}}]
         case "ge":
-            return [{"v": {"$gte": value}}]
+            return [{end: {"$gte": value}}]
         case "le":
             return [{"v": {"$lte": value}}]
+        case "sa":
+            return [{"v": {"$gt": value}}]
+        case "eb":
+            return [{end: {"$lt": value}}]
+
+
+def _both(one: str, first: Filter, other: str, second: Filter) -> Filter:
+    return {one: {**first, **second}} if one == other else {one: first, other: second}
+
+
+def of_place(node: Near) -> Filter:
+    """Give the condition for place entries: the cube around the sphere that is asked for."""
+    ways = (("v", node.z), ("x", node.x), ("y", node.y))
+    return {name: {"$gte": at - node.reach, "$lte": at + node.reach} for name, at in ways}
+
+
+def inside(node: Near, name: str) -> Filter:
+    """Give the condition that a place entry of the name lies in the sphere."""
+    sides = []
+    for field, at in (("v", node.z), ("x", node.x), ("y", node.y)):
+        side = {"$subtract": [f"$$e.{field}", Int64(at)]}
+        sides.append({"$multiply": [side, side]})
+    mine = {"$filter": {"input": "$index", "as": "e", "cond": {"$eq": ["$$e.a", name]}}}
+    near = {"$lte": [{"$add": sides}, Int64(node.reach**2)]}
+    return {"$expr": {"$anyElementTrue": {"$map": {"input": mine, "as": "e", "in": near}}}}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,7 @@ from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import (
     care,
     connection,
+    copying,
     documents,
     explain,
     faults,
@@ -22,9 +24,10 @@ from fhir_server.store.mongo import (
     verify,
 )
 from fhir_server.store.mongo.commit import Commit
+from fhir_server.store.mongo.contents import MongoContents
 from fhir_server.store.mongo.reader import Reader
 from fhir_server.store.mongo.searches import Searches
-from fhir_server.store.mongo.transaction import Work
+from fhir_server.store.mongo.transaction import Held, Work
 from fhir_server.store.mongo.view import Database, View
 from fhir_server.store.mongo.view import Document as Fields
 from fhir_server.store.mongo.writer import Writer
@@ -34,6 +37,7 @@ from fhir_server.store.port import (
     Extract,
     Key,
     Match,
+    NotEmpty,
     Page,
     Past,
     Precondition,
@@ -46,6 +50,7 @@ from resources.outcome import TooLarge
 
 _FEED: Final = 200
 _POLL_S: Final = 1.0
+_PURGE_WAITS_S: Final = 30.0
 _LARGEST: Final = 15_000_000
 """The largest body in bytes: a document holds 16 MiB with its index values."""
 
@@ -76,6 +81,8 @@ class MongoStore:
         self._clock = clock
         self._opened: tuple[AsyncMongoClient[Fields], Database, Writer] | None = None
         self._followers: set[asyncio.Event] = set()
+        self.contents = MongoContents(lambda: self._database, clock)
+        """Where the large contents of this store lie."""
 
     # --- Care ---
 
@@ -111,8 +118,15 @@ class MongoStore:
             return [*await schema.faults(database), *await verify.faults(database)]
 
     async def purge(self, key: Key) -> int:
-        """Erase every version but the current one; gives how many."""
-        return int(await self._write(care.Purge(key)))
+        """Erase every version but the current one; gives how many. Waits while a copy is made."""
+        end = time.monotonic() + _PURGE_WAITS_S
+        while True:
+            try:
+                return int(await self._write(care.Purge(key)))
+            except Held:
+                if time.monotonic() > end:
+                    raise StoreUnavailable("a backup is being made: erase after it") from None
+                await asyncio.sleep(_POLL_S)
 
     async def reindex(
         self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
@@ -124,6 +138,44 @@ class MongoStore:
     async def import_versions(self, versions: Sequence[Past]) -> int:
         """Take over versions with their numbers and times; gives how many were new. Raises OutOfOrder."""
         return int(await self._write(care.Import(versions))) if versions else 0
+
+    async def backup(self, folder: Path, pinned: Callable[[], None]) -> int:
+        """Copy resources, documents and large contents as they are at one position; gives the position.
+
+        Nothing is purged meanwhile, by any server. Raises StoreUnavailable.
+        """
+        database, writer = self._database, self._writer
+        await self._write(care.Hold(writer.me))
+        try:
+            with faults.told():
+                position = await copying.copy(database, self.contents, folder, pinned)
+                held = await database["writers"].find_one({**writer.me, "holding": True})
+        finally:
+            with faults.told():
+                await database["writers"].update_one(writer.me, {"$unset": {"holding": ""}})
+        if held is None:
+            raise StoreUnavailable("the copy was held up, and something may have been purged")
+        return position
+
+    async def restore(self, folder: Path, extract: Callable[[], Awaitable[Extract]]) -> int:
+        """Put a copy back, positions included, and give the position; raises NotEmpty.
+
+        `extract` is asked for when the documents are back. Until all is, nobody else opens the store.
+        """
+        database = self._database
+        with faults.told():
+            if not await copying.empty(database):
+                raise NotEmpty
+            await copying.begin(database)
+            await copying.put_documents(database, folder, self._clock())
+        for tenant, path in copying.blobs(folder):
+            await self.contents.put(tenant, await asyncio.to_thread(path.read_bytes))
+        given = await extract()
+        for group in copying.versions(folder):
+            await self._write(care.Restore([copying.past(one, given) for one in group]))
+        with faults.told():
+            await copying.end(database)
+        return await self.position()
 
     # --- Store ---
 
@@ -246,7 +298,8 @@ class MongoStore:
             return await documents.page(self._database, place, limit, self._clock())
 
     async def sweep(self) -> int:
-        """Remove what has expired; gives how many."""
+        """Remove what has expired, and contents that came to nothing; gives how many documents."""
+        await self.contents.sweep()
         with faults.told():
             return await documents.sweep(self._database, self._clock())
 
@@ -267,9 +320,13 @@ class MongoStore:
         return Reader(self._view)
 
     async def _write(self, work: Work) -> Any:
+        return await self._writer.submit(work)
+
+    @property
+    def _writer(self) -> Writer:
         if self._opened is None:
             raise StoreUnavailable("the store is not open")
-        return await self._opened[2].submit(work)
+        return self._opened[2]
 
     def _place(self, tenant: str, namespace: str, key: str) -> documents.Place:
         return documents.Place(tenant, namespace, key, self._clock())
@@ -280,7 +337,11 @@ class MongoStore:
 
 
 def _size(change: Change) -> int:
-    return 0 if change.body is None else len(change.body.head) + len(change.body.tail)
+    """Give about how many bytes a change takes: the body, and what is written in it as words and as text."""
+    if change.body is None:
+        return 0
+    texts = len(change.values.narrative) + len(change.values.content)
+    return len(change.body.head) + len(change.body.tail) + 2 * texts
 
 
 async def _wait(woken: asyncio.Event) -> None:

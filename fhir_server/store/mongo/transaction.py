@@ -8,7 +8,8 @@ positions have no gaps and are seen in order, and a NoMatch holds against every 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,13 +17,15 @@ from pymongo import InsertOne, ReplaceOne
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
 from fhir_server.search.values import IndexValues
-from fhir_server.store.mongo import entries, versions
+from fhir_server.store import marks
+from fhir_server.store.mongo import contents, entries, versions, written
 from fhir_server.store.mongo.keys import HEAD, named, of_key
 from fhir_server.store.mongo.reader import Reader
 from fhir_server.store.mongo.searches import Searches
 from fhir_server.store.mongo.view import Document, View
 from fhir_server.store.port import (
     Change,
+    ContentGone,
     Key,
     MatchConflict,
     OutOfOrder,
@@ -35,8 +38,6 @@ from fhir_server.store.port import (
 
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
-
-REFUSALS: Final = (VersionConflict, MatchConflict, OutOfOrder)
 
 
 class Work(Protocol):
@@ -54,8 +55,15 @@ class Work(Protocol):
         """Do it within a transaction; raises one of REFUSALS before it writes anything."""
 
 
+class Held(Exception):
+    """Nothing may be purged now: a copy is being made."""
+
+
 class Lost(Exception):
     """A document was not as it was read within one transaction; a defect, never a race."""
+
+
+REFUSALS: Final = (ContentGone, Held, VersionConflict, MatchConflict, OutOfOrder)
 
 
 class _Head(msgspec.Struct):
@@ -85,6 +93,7 @@ class Transaction:
         self._pending: dict[str, Document] = {}
         self._superseded: list[Document] = []
         self._logged: list[Document] = []
+        self._contents: Counter[tuple[str, str]] = Counter()
         self._updated = int(head["updated"])
         self._position = 0
         self._latest: int | None = None
@@ -116,6 +125,13 @@ class Transaction:
         if others:
             raise MatchConflict(index, others)
 
+    async def holds(self, versions: Iterable[tuple[Key, bytes | None]]) -> None:
+        """Check that the contents which bodies name are there; raises ContentGone."""
+        found = ((key.tenant, marks.of(key.type, body)) for key, body in versions)
+        named = {(tenant, sha256) for tenant, sha256 in found if sha256 is not None}
+        if named and await contents.missing(self.view, named):
+            raise ContentGone
+
     def change(self, change: Change) -> Version:
         """Gather one change, and give the version that it makes."""
         head = self._heads.get(named(change.key))
@@ -141,13 +157,15 @@ class Transaction:
             self._latest = int(found[0]["updated"]) if found else 0
         return self._latest
 
-    def take(self, past: Past) -> None:
-        """Gather a version as another store had it, higher than the newest one here."""
+    def take(self, past: Past, at: tuple[int, int] | None = None) -> None:
+        """Gather a version as another store had it, higher than the newest one here.
+
+        `at` is the position that it had, above all here, and the place of its resource.
+        """
         missing = past.version_id - self.current(past.key) - 1
-        version = Version(
-            past.key, past.version_id, past.updated, past.method, past.body, self._position + 1
-        )
-        self._gather(version, past.values, missing)
+        position, place = at or (self._position + 1, self._position + 1)
+        version = Version(past.key, past.version_id, past.updated, past.method, past.body, position)
+        self._gather(version, past.values, missing, place)
         self._updated = max(self._updated, past.updated)
 
     def purged(self, key: Key, count: int) -> None:
@@ -161,6 +179,7 @@ class Transaction:
             "type": key.type,
             "clinical": UNDATED if at is None else at,
             "index": entries.of_values(values, key.type),
+            **written.of_values(values),
         }
 
     async def flush(self) -> None:
@@ -172,7 +191,10 @@ class Transaction:
             await self._write_current()
         if self._logged:
             await database["changes"].insert_many(self._logged, session=session)
+        if self._contents:
+            await contents.count(self.view, self._contents)
         self._superseded, self._pending, self._logged = [], {}, []
+        self._contents.clear()
 
     async def _outcome(self, work: Work) -> Any:
         try:
@@ -193,13 +215,15 @@ class Transaction:
             purged = found.get("purged", 0)
             self._heads[name] = _Head(int(found["place"]), version, version.version_id, int(purged))
 
-    def _gather(self, version: Version, values: IndexValues, missing: int = 0) -> None:
+    def _gather(
+        self, version: Version, values: IndexValues, missing: int = 0, place: int | None = None
+    ) -> None:
         """Gather a version, the change that it is, and the version that it supersedes."""
         name = named(version.key)
         head = self._heads.get(name)
         self._position, self._latest = version.position, version.updated
         if head is None:
-            head = _Head(version.position, version, None, missing)
+            head = _Head(version.position if place is None else place, version, None, missing)
         else:
             self._superseded.append(versions.superseded(head.version))
             head = _Head(head.place, version, head.written, head.purged + missing)
@@ -208,6 +232,9 @@ class Transaction:
         extra = {"purged": head.purged} if head.purged else {}
         self._pending[name] = versions.current(version, head.place, {**seen, **extra})
         self._logged.append(versions.logged(version))
+        sha256 = marks.of(version.key.type, version.body)
+        if sha256 is not None:
+            self._contents[version.key.tenant, sha256] += 1
 
     async def _write_current(self) -> None:
         """Insert what is new; replace what was there, if it has the version that was read."""

@@ -23,7 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from fhir_server.store.mongo.faults import TRANSIENT, UNKNOWN
+from fhir_server.store.mongo.faults import TRANSIENT, UNKNOWN, cancellable
 from fhir_server.store.mongo.keys import HEAD, Filter
 from fhir_server.store.mongo.view import Database, Document
 
@@ -33,6 +33,8 @@ _PATIENCE_S: Final = 120.0
 _SIGN_S: Final = 1.0
 _DEAD_MS: Final = 4_000
 _LONG_MS: Final = 2_000
+DEAD: Final = {"$lt": ["$beat", {"$subtract": ["$$NOW", _DEAD_MS]}]}
+"""What holds of a writer without a sign of life."""
 _WRITE_CONFLICT: Final = 112
 _PAUSE_S: Final = 0.25
 _OTHERS_S: Final = 0.005
@@ -54,7 +56,8 @@ class Turn:
         self._bell = self._head.with_options(write_concern=WriteConcern(w=1))
         self._rung = 0
         self._later = 0.0
-        self._me: Filter = {"_id": name, "tenant": "", "id": name}
+        self.me: Filter = {"_id": name, "tenant": "", "id": name}
+        """The document of `writers` with the signs of life."""
         self._session = self._client.start_session()
 
     async def open(self) -> None:
@@ -69,7 +72,7 @@ class Turn:
         await asyncio.gather(self._task, return_exceptions=True)
         await self._session.end_session()
         try:
-            await self._writers.delete_one(self._me)
+            await self._writers.delete_one(self.me)
         except PyMongoError as fault:  # whoever comes next removes it
             _log.warning("writer_left_behind", fault=type(fault).__name__)
 
@@ -145,9 +148,8 @@ class Turn:
 
     async def _end_the_dead(self) -> None:
         """End the sessions of writers without a sign of life, which ends their transactions."""
-        late = {"$lt": ["$beat", {"$subtract": ["$$NOW", _DEAD_MS]}]}
         try:
-            for one in await self._writers.find({"$expr": late}).to_list():
+            for one in await self._writers.find({"$expr": DEAD}).to_list():
                 await self._client.admin.command("killSessions", [one["session"]])
                 gone = {name: one[name] for name in ("_id", "tenant", "id", "beat")}
                 await self._writers.delete_one(gone)
@@ -158,7 +160,7 @@ class Turn:
 
     async def _give_sign(self) -> None:
         await self._writers.update_one(
-            self._me,
+            self.me,
             {"$set": {"session": self._session.session_id}, "$currentDate": {"beat": True}},
             upsert=True,
         )
@@ -167,6 +169,7 @@ class Turn:
         while True:
             await asyncio.sleep(_SIGN_S)
             try:
-                await self._give_sign()
+                with cancellable():
+                    await self._give_sign()
             except PyMongoError as fault:  # there is no primary now; the next sign may reach one
                 _log.warning("sign_not_given", fault=type(fault).__name__)

@@ -33,6 +33,9 @@ async def faults(database: Database) -> list[str]:
         versions = current + sum(one["n"] for one in former)
         found["versions more or fewer than the log tells of"] += abs(versions - logged)
         found["positions that the head and the log disagree about"] += abs(head["position"] - last)
+        found["contents that are named more or less often than is counted"] += await _miscounted(
+            view
+        )
     return [f"There are {count} {what}." for what, count in found.items() if count]
 
 
@@ -74,3 +77,17 @@ async def _short(view: View, resources: list[Document]) -> int:
     return sum(
         one["version"] != 1 + one.get("purged", 0) + former.get(one["_id"], 0) for one in resources
     )
+
+
+async def _miscounted(view: View) -> int:
+    """Count the contents whose number of names is not the number of versions that name them."""
+    stages: list[Document] = [
+        {"$match": {"content": {"$exists": True}}},
+        {"$group": {"_id": ["$tenant", "$content"], "n": {"$sum": 1}}},
+    ]
+    named: Counter[str] = Counter()
+    for collection in ("resources", "history"):
+        for one in await view.aggregate(collection, stages):
+            named["/".join(one["_id"])] += one["n"]
+    counted = {one["_id"]: one["names"] for one in await view.find("contents", {})}
+    return sum(named[name] != counted.get(name, 0) for name in named.keys() | counted.keys())

@@ -5,6 +5,7 @@ The driver gives long integers as a class of its own, which no encoder knows: wh
 
 from __future__ import annotations
 
+from fhir_server.store import marks
 from fhir_server.store.mongo.keys import Filter, of_key
 from fhir_server.store.mongo.view import Document
 from fhir_server.store.port import Key, Version
@@ -42,7 +43,12 @@ def logged(version: Version) -> Document:
 
 def superseded(version: Version) -> Document:
     """Give what `history` holds of a version that is no longer current."""
-    return {**logged(version), "method": version.method, "body": version.body}
+    return {
+        **logged(version),
+        "method": version.method,
+        **_named(version),
+        "body": version.body,
+    }
 
 
 def current(version: Version, place: int, searched: Filter) -> Document:
@@ -55,5 +61,12 @@ def current(version: Version, place: int, searched: Filter) -> Document:
         "place": place,
         "method": version.method,
         **searched,
+        **_named(version),
         "body": version.body,
     }
+
+
+def _named(version: Version) -> Filter:
+    """Give the SHA-256 of the content that a version names, as `content`; nothing where it names none."""
+    sha256 = marks.of(version.key.type, version.body)
+    return {} if sha256 is None else {"content": sha256}

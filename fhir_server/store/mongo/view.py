@@ -16,6 +16,8 @@ Database = AsyncDatabase[Document]
 
 MOST_MS: Final = 30_000
 """How long one query may take, in milliseconds, before it is too costly."""
+SEARCHED: Final = "index written"
+"""The fields by which a resource is found and which nobody reads."""
 
 
 class View:
@@ -35,10 +37,10 @@ class View:
             yield type(self)(self.database, session)
 
     async def one(self, collection: str, where: Filter, hint: str, without: str = "") -> Any:
-        """Give the document that a filter finds by a named index, or None."""
+        """Give the document that a filter finds by a named index, or None; `without` some of its fields."""
         return await self.database[collection].find_one(
             where,
-            {without: 0} if without else None,
+            _without(without),
             hint=hint,
             session=self.session,
             max_time_ms=MOST_MS,
@@ -57,7 +59,7 @@ class View:
         """Give the documents that a filter finds; `limit` None gives all."""
         cursor = self.database[collection].find(
             where,
-            {without: 0} if without else None,
+            _without(without),
             sort=sort,
             limit=limit or 0,
             hint=hint,
@@ -84,3 +86,7 @@ class View:
             stages, session=self.session, maxTimeMS=MOST_MS, hint="clinical"
         )
         return {one["_id"] for one in await cursor.to_list()} - {None}
+
+
+def _without(fields: str) -> Document | None:
+    return dict.fromkeys(fields.split(), 0) or None

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import faults
+from fhir_server.store.mongo.keys import Filter
 from fhir_server.store.mongo.searches import Searches
 from fhir_server.store.mongo.transaction import Lost, Transaction, Work
 from fhir_server.store.mongo.turn import Turn
@@ -75,6 +76,11 @@ class Writer:
         self._queue: asyncio.Queue[_Queued | None] = asyncio.Queue()
         self._closing = False
         self._turn = Turn(database)
+
+    @property
+    def me(self) -> Filter:
+        """The filter of this process's document in `writers`."""
+        return self._turn.me
 
     async def start(self) -> None:
         """Start the task."""

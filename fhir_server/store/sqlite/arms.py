@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fhir_server.store.sqlite.conditions import Candidate
+from fhir_server.store.sqlite.candidates import Bindings, Candidate
 
 
 class Arm:
@@ -37,6 +37,12 @@ class Arm:
         """Give the SELECT of clinical date and number."""
         once = "DISTINCT " if distinct and not self.distinct else ""
         return self.select(f"{once}{self.at.clinical} AS clinical, {self.at.rid} AS rid")
+
+
+def on_resources(bind: Bindings, table: str, alias: str, collection: int) -> Arm:
+    """Give the arm of tables that end with `resource` under an alias: what is current of a collection."""
+    at = Candidate(collection, f"{alias}.rid", f"{alias}.clinical", alias)
+    return Arm(table, f"{alias}.collection = {bind(collection)} AND {alias}.alive = 1", at)
 
 
 class Source:

@@ -16,14 +16,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from fhir_server.store.port import ContentGone
+
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _LOCK: Final = ".lock"
 _PART: Final = ".part"
+_PIECE: Final = 1 << 20
 
 
 class FileBlobs:
     """Satisfies the `Blobs` port below one folder, which several processes may share."""
+
+    counted: Final = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -47,6 +52,16 @@ class FileBlobs:
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
         return await asyncio.to_thread(self._get, tenant, sha256)
+
+    async def pieces(self, tenant: str, sha256: str) -> AsyncIterator[bytes]:
+        """Give a content piece by piece; raises ContentGone."""
+        try:
+            file = await asyncio.to_thread(self._path(tenant, sha256).open, "rb")
+        except FileNotFoundError:
+            raise ContentGone from None
+        with file:
+            while piece := await asyncio.to_thread(file.read, _PIECE):
+                yield piece
 
     async def delete(self, tenant: str, sha256: str) -> None:
         """Remove a content if it is there."""

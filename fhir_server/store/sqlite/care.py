@@ -40,8 +40,29 @@ class Purge(msgspec.Struct, frozen=True):
         )
         connection.execute("DELETE FROM history WHERE rid = ?", (rid,))
         gone = connection.changes()
+        transaction.texts.settle(rid=rid)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES('condense', 1)")
         connection.execute("UPDATE resource SET purged = purged + ? WHERE rid = ?", (gone, rid))
         return gone
+
+
+class Condense(msgspec.Struct, frozen=True):
+    """Rewrite a part of the text indexes without what was removed; its result is whether there is more."""
+
+    first: bool
+    weight: int = 0
+
+    def __call__(self, transaction: Transaction) -> bool:
+        """Merge some pages; a restart in between begins anew."""
+        more = transaction.texts.condense(first=self.first)
+        if not more:
+            transaction.connection.execute("DELETE FROM meta WHERE name = 'condense'")
+        return more
+
+
+def uncondensed(connection: apsw.Connection) -> bool:
+    """Tell whether a purge was broken off before the text indexes were rewritten."""
+    return connection.execute("SELECT 1 FROM meta WHERE name = 'condense'").get is not None
 
 
 class Reindex(msgspec.Struct, frozen=True):

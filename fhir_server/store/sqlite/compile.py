@@ -6,17 +6,27 @@ without their bodies. Ties are broken by the number, in the direction of the las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from fhir_server.search.expression import And, Branch, Cursor, Kind, Or, Plan, Sort, SortKey
+from fhir_server.search.expression import (
+    And,
+    Branch,
+    Cursor,
+    Or,
+    Plan,
+    Sort,
+    SortKey,
+    Through,
+)
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
 from fhir_server.store.sqlite.arms import Arm, Source
-from fhir_server.store.sqlite.conditions import Bindings, Conditions
+from fhir_server.store.sqlite.candidates import Bindings, Candidate
+from fhir_server.store.sqlite.conditions import Conditions
 from fhir_server.store.sqlite.keys import Hashes, double, ordinal
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.rows import TABLES
-from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Sources
+from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Sources, flat
 
 ROW: Final = "id, version, updated, method, position, body"
 BY_DATE: Final = "resource_order"
@@ -28,8 +38,8 @@ _WORDS: Final = ("token", "reference")
 _SORTED: Final = {
     "text": "normal",
     "date": "low",
-    "number": "value",
-    "quantity": "value",
+    "number": "low",
+    "quantity": "low",
     "uri": "value",
 }
 
@@ -69,10 +79,16 @@ Keyed = tuple[Part, Source]
 
 
 class Compiler:
-    """Compiles one plan for one connection; `quickly`: on the event loop, where probes are small too."""
+    """Compiles one plan for one connection; `quickly`: on the event loop, where probes are small too.
 
-    def __init__(self, known: Collections, plan: Plan, *, quickly: bool) -> None:
+    With `counting` the SQL function `seen` is called with each resource that is looked at.
+    """
+
+    def __init__(
+        self, known: Collections, plan: Plan, *, quickly: bool, counting: bool = False
+    ) -> None:
         self._known = known
+        self._counting = counting
         self._caps = PROBES if quickly else THOROUGH
         self._plan = plan
         self._bind = Bindings()
@@ -108,23 +124,26 @@ class Compiler:
         for branch in sorted(self._plan.branches, key=lambda b: b.type):
             known = by_type.get(branch.type)
             either = branch.where if known is None else Or((known.where, branch.where))
-            by_type[branch.type] = Branch(branch.type, either)
+            by_type[branch.type] = Branch(branch.type, And(tuple(flat(either))))
         parts = []
         for type_, branch in by_type.items():
             number = self._known.names.collection(self._plan.tenant, type_)
             if number is not None:
                 source = self._sources.source(branch.where, number)
+                for arm in source.arms if source is not None else ():
+                    self._count(arm)
                 parts.append(Part(type_, number, branch, source))
         return parts
 
     def _own(self, parts: Sequence[Part]) -> list[str]:
         """Give the statements of the store's own order: type, clinical date, number."""
         statements = []
-        for part in parts:
+        back = self._plan.backwards
+        for part in reversed(parts) if back else parts:
             after = self._plan.after
             if after is not None:
                 type_, at = str(after.keys[0]), after.keys[1]
-                if part.type < type_:
+                if part.type > type_ if back else part.type < type_:
                     continue
                 after = Cursor((at,), after.place) if part.type == type_ else None
             arms = self._streamed(part, BY_DATE)
@@ -179,9 +198,14 @@ class Compiler:
 
     def _whole(self, part: Part, index: str) -> Arm:
         arm = self._sources.whole(part.collection, index=index)
+        self._count(arm)
         if part.branch.where != And(()):
             arm.require(self._conditions.check(part.branch.where, arm.at))
         return arm
+
+    def _count(self, arm: Arm) -> None:
+        if self._counting:
+            arm.require(f"seen({arm.at.rid})")
 
     def _gathered(self, part: Part) -> Source:
         """Give a source all of which is looked at, and note what that means."""
@@ -198,18 +222,19 @@ class Compiler:
         if not flowing:
             return []
         after = self._plan.after
+        undated = after is not None and after.keys[0] is None
+        if after is not None and undated:
+            after = Cursor((UNDATED,), after.place)
         (key,) = self._plan.sort
         if index == BY_UPDATE or key.descending:
-            if after is not None and after.keys[0] is None:
-                after = Cursor((UNDATED,), after.place)
             return [self._stream(flowing, index, after)]
-        statements = []
-        if after is None or after.keys[0] is not None:
-            statements.append(self._stream(flowing, index, after, undated=False))
-            after = None
-        else:
-            after = Cursor((UNDATED,), after.place)
-        return [*statements, self._stream(flowing, index, after, undated=True)]
+        back = self._plan.backwards
+        if after is not None and undated != back:
+            return [self._stream(flowing, index, after, undated=undated)]
+        return [
+            self._stream(flowing, index, after, undated=back),
+            self._stream(flowing, index, None, undated=not back),
+        ]
 
     def _stream(
         self,
@@ -220,7 +245,7 @@ class Compiler:
         undated: bool | None = None,
     ) -> str:
         """Give the statement of arms in their order, with `undated` only those without or with a date."""
-        descending = any(key.descending for key in self._plan.sort)
+        descending = any(key.descending for key in self._plan.sort) != self._plan.backwards
         selects = []
         for part, arms in flowing:
             for arm in arms:
@@ -241,7 +266,9 @@ class Compiler:
         self, keyed: Sequence[Keyed], keys: dict[int, list[str]], after: Cursor | None
     ) -> str:
         """Give the statement that collects numbers with their keys, sorts, cuts the page, adds the rows."""
-        ways = [" DESC" if key.descending else "" for key in self._plan.sort] or [""]
+        back = self._plan.backwards
+        downs = [key.descending != back for key in self._plan.sort] or [back]
+        ways = [" DESC" if down else "" for down in downs]
         count = len(ways)
         selects = []
         for part, source in keyed:
@@ -252,7 +279,8 @@ class Compiler:
                 f"SELECT {columns}, d.rid AS rid, {number} AS collection"
                 f" FROM ({source.places}) d{join}"
             )
-        order = ", ".join(f"k{n}{way} NULLS LAST" for n, way in enumerate(ways))
+        nulls = "NULLS FIRST" if back else "NULLS LAST"
+        order = ", ".join(f"k{n}{way} {nulls}" for n, way in enumerate(ways))
         order += f", rid{ways[-1]}"
         where = "" if after is None else f" WHERE {self._beyond(after, ways)}"
         limit = "" if self._plan.limit is None else f" LIMIT {self._bind(self._plan.limit)}"
@@ -266,15 +294,21 @@ class Compiler:
         )
 
     def _beyond(self, after: Cursor, ways: Sequence[str]) -> str:
-        """Give the condition that a row comes after the cursor, missing values last in any direction."""
-        tests, same = [], ""
+        """Give the condition that a row comes after the cursor, missing values last in any direction.
+
+        Where the plan goes backwards they come first.
+        """
+        tests, same, back = [], "", self._plan.backwards
         for n, (key, way) in enumerate(zip(self._ordinals(after.keys), ways, strict=True)):
             if key is not None:
                 value = self._bind(key)
-                further = f"(k{n} {'<' if way else '>'} {value} OR k{n} IS NULL)"
-                tests.append(f"({same}{further})")
+                further = f"k{n} {'<' if way else '>'} {value}"
+                missing = "" if back else f" OR k{n} IS NULL"
+                tests.append(f"({same}({further}{missing}))")
                 same += f"k{n} = {value} AND "
             else:
+                if back:
+                    tests.append(f"({same}k{n} IS NOT NULL)")
                 same += f"k{n} IS NULL AND "
         tests.append(f"({same}rid {'<' if ways[-1] else '>'} {self._bind(after.place)})")
         return f"({' OR '.join(tests)})"
@@ -290,22 +324,47 @@ class Compiler:
             return "c.updated"
         if by_clinical(key, part.type, self._known.clinical):
             return f"nullif(d.clinical, {UNDATED})"
-        return self._value_key(key, part.collection)
-
-    def _value_key(self, key: Sort, collection: int) -> str:
-        slots = [self._known.names.slot(collection, key.kind, atom) for atom in key.atoms]
-        selects = [self._values(key.kind, slot) for slot in slots if slot is not None]
+        if key.through:
+            selects = [s for t in key.through for s in self._far_values(key, t, part.collection)]
+        else:
+            selects = [
+                f"SELECT {value} AS v FROM {rows} WHERE {where}"
+                for rows, value, where in self._values(key, part.collection, "c")
+            ]
         best = "max" if key.descending else "min"
         return f"(SELECT {best}(v) FROM ({' UNION ALL '.join(selects)}))" if selects else "NULL"
 
-    def _values(self, kind: Kind, slot: int) -> str:
-        """Give the SELECT of what an atom of the candidate whose row is c can be sorted by."""
-        number = self._bind(slot)
-        if kind in _WORDS:
-            return f"SELECT value AS v FROM json_each(c.rows, '$.key.' || {number})"
-        rows, column = self._conditions.kept_rows("c", TABLES[kind])
-        value = column(_SORTED[kind])
-        return f"SELECT {value} AS v FROM {rows} WHERE {column('slot')} = {number}"
+    def _far_values(self, key: Sort, through: Through, collection: int) -> Iterator[str]:
+        """Give the SELECTs of what a chained key goes by: values of what the row c refers to."""
+        names = self._known.names
+        slot = names.slot(collection, "reference", through.atom)
+        other = names.collection(self._plan.tenant, through.type)
+        if slot is None or other is None:
+            return
+        row = self._bind.alias()
+        links, link = self._conditions.kept_rows("c", "ref")
+        join = (
+            f"{links} CROSS JOIN resource {row} INDEXED BY resource_target"
+            f" ON {row}.target = unhex({link('target')})"
+            f" AND {row}.collection = {self._bind(other)} AND {row}.alive = 1"
+        )
+        there = Candidate(other, f"{row}.rid", f"{row}.clinical", row)
+        reached = f"{link('slot')} = {self._bind(slot)}"
+        reached += f" AND {self._conditions.check(through.where, there)}"
+        for rows, value, where in self._values(key, other, row):
+            yield f"SELECT {value} AS v FROM {join} CROSS JOIN {rows} WHERE {reached} AND {where}"
+
+    def _values(self, key: Sort, collection: int, row: str) -> Iterator[tuple[str, str, str]]:
+        """Give where the values are that a resource, whose row is named, can be sorted by."""
+        held = [self._conditions.slots(collection, key.kind, atom) for atom in key.atoms]
+        for number in (self._bind(slot) for some in held for slot in some):
+            if key.kind in _WORDS:
+                alias = self._bind.alias()
+                rows = f"json_each({row}.rows, '$.key.' || {number}) {alias}"
+                yield rows, f"{alias}.value", "1"
+            else:
+                rows, column = self._conditions.kept_rows(row, TABLES[key.kind])
+                yield rows, column(_SORTED[key.kind]), f"{column('slot')} = {number}"
 
 
 Keys = Callable[[Sequence[SortKey]], tuple[SortKey, ...]]

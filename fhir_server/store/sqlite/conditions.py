@@ -8,16 +8,19 @@ all the same: SQLite refuses to follow a named index where it can prove that not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, assert_never
+from typing import assert_never
 
 from fhir_server.search.expression import (
     And,
     DateRange,
+    Differs,
     Expression,
+    FullText,
     Ids,
     Linked,
     LinkedFrom,
     Missing,
+    Near,
     Not,
     Number,
     Or,
@@ -27,61 +30,21 @@ from fhir_server.search.expression import (
     Token,
     Updated,
     Uri,
+    Within,
 )
 from fhir_server.search.match import beneath
-from fhir_server.store.sqlite import ranges
+from fhir_server.store.sqlite import differing, ranges, texts
+from fhir_server.store.sqlite.candidates import (
+    MANY,
+    Bindings,
+    Candidate,
+    Column,
+    Repetition,
+    Words,
+)
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.names import Names
-from fhir_server.store.sqlite.rows import PLACES, TABLES, kept
-
-Column = Callable[[str], str]
-"""Gives the SQL of a column by its name, or a condition on an alias."""
-
-
-class Bindings:
-    """The values that a statement's parameters stand for, and names that are new in it."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self._aliases = 0
-
-    def __call__(self, value: Any) -> str:
-        """Give the parameter for a value."""
-        name = f"b{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
-
-    def alias(self) -> str:
-        """Give a table alias that nothing else has."""
-        self._aliases += 1
-        return f"a{self._aliases}"
-
-
-class Candidate:
-    """The SQL names of a candidate; `row`, its row of `resource`, is joined only if it was asked for."""
-
-    def __init__(self, collection: int, rid: str, clinical: str, row: str) -> None:
-        self.collection = collection
-        self.rid = rid
-        self.clinical = clinical
-        self.needs_row = False
-        self._row = row
-
-    @property
-    def row(self) -> str:
-        """The alias of the candidate's row of `resource`."""
-        self.needs_row = True
-        return self._row
-
-
-class Words(NamedTuple):
-    """Tokens or references of one atom, any of which will do."""
-
-    table: str
-    column: str
-    slot: int
-    hashes: tuple[bytes, ...]
-    system: bytes | None = None
+from fhir_server.store.sqlite.rows import PLACES, SPANNING, TABLES, kept
 
 
 class Conditions:
@@ -99,16 +62,29 @@ class Conditions:
             case Token() | Text(how="exact") | Reference():
                 words = self.words(node, at.collection)
                 if words is not None:
-                    return self._seek(words, at)
+                    return self._seek(words, at) if at.sought else self._held(words, at)
                 return self._any_code(node, at) if isinstance(node, Token) else self.bind(0)
             case Text():
                 return self._each("text", node.atom, at, lambda j: self.text(node, j("normal")))
+            case FullText():
+                return self._written(node, at)
             case DateRange():
                 return self._date(node, at)
             case Number() | Quantity():
                 return self._number(node, at)
             case Uri():
                 return self._uri(node, at)
+            case Near():
+                return self._each("position", node.atom, at, lambda j: self.near(node, j))
+            case Within():
+                return self._within(node, at)
+            case Differs(part):
+                return self._each(
+                    differing.KINDS[type(part)],
+                    part.atom,
+                    at,
+                    lambda j: differing.condition(part, j, self),
+                )
             case Missing():
                 return self._missing(node, at)
             case Ids():
@@ -160,16 +136,23 @@ class Conditions:
         if len(words.hashes) == 1:
             where += f"= {bind(words.hashes[0])}"
         else:
-            where += f"IN ({', '.join(map(bind, words.hashes))})"
+            where += f"IN ({bind.among(words.hashes)})"
         return (
             where if words.system is None else f"{where} AND {alias}.system = {bind(words.system)}"
         )
 
     def text(self, node: Text, column: str) -> str:
         """Give the condition on a normalised string."""
-        if node.how == "contains":
-            return f"instr({column}, {self.bind(node.value)}) > 0"
-        return self.begins(column, node.value)
+        match node.how:
+            case "contains":
+                return f"instr({column}, {self.bind(node.value)}) > 0"
+            case "ends":
+                tail = f"substr({column}, {self.bind(-len(node.value))})"
+                return f"{tail} = {self.bind(node.value)}" if node.value else self.bind(1)
+            case "starts" | "exact":
+                return self.begins(column, node.value)
+            case how:
+                return f"{column} {_COMPARED[how]} {self.bind(node.value)}"
 
     def begins(self, column: str, start: str) -> str:
         """Give the condition that a text begins so, as a range of an index."""
@@ -190,6 +173,7 @@ class Conditions:
     def grouped(self, parts: Sequence[Expression], collection: int) -> list[Words | Expression]:
         """Give the parts of an Or, those that seek one atom's words put together."""
         groups: dict[tuple[str, int, bytes | None], Words] = {}
+        asked: dict[tuple[str, int, bytes | None], dict[bytes, None]] = {}
         others: list[Words | Expression] = []
         for part in parts:
             words = self.words(part, collection)
@@ -197,11 +181,10 @@ class Conditions:
                 others.append(part)
                 continue
             key = (words.table, words.slot, words.system)
-            known = groups.get(key)
-            if known is not None:
-                words = known._replace(hashes=tuple(dict.fromkeys(known.hashes + words.hashes)))
-            groups[key] = words
-        return [*groups.values(), *others]
+            groups.setdefault(key, words)
+            asked.setdefault(key, {}).update(dict.fromkeys(words.hashes))
+        together = [words._replace(hashes=tuple(asked[key])) for key, words in groups.items()]
+        return [*together, *others]
 
     def slot(self, collection: int, kind: str, atom: str) -> int | None:
         """Give the number of an atom of a kind, None where no resource ever had a value of it."""
@@ -211,17 +194,65 @@ class Conditions:
         return self.names.slot(collection, kind, atom) or 0
 
     def _seek(self, words: Words, at: Candidate) -> str:
+        if len(words.hashes) > MANY:
+            return self._held(words, at)
         alias = self.bind.alias()
         return (
             f"EXISTS(SELECT 1 FROM {words.table} {alias} WHERE {self.words_where(words, alias)}"
             f" AND {alias}.clinical = {at.clinical} AND {alias}.rid = {at.rid})"
         )
 
+    def _held(self, words: Words, at: Candidate) -> str:
+        """Give the condition that a kept row is one of the words."""
+        rows, column = self._rows_in(at.kept, words.table)
+        write = bytes.hex if words.table == "ref" else kept
+        wanted = self.bind.among([write(word) for word in words.hashes])
+        where = (
+            f"{column('slot')} = {self.bind(words.slot)} AND {column(words.column)} IN ({wanted})"
+        )
+        if words.system is not None:
+            where += f" AND {column('system')} = {self.bind(kept(words.system))}"
+        return f"EXISTS(SELECT 1 FROM {rows} WHERE {where})"
+
+    def _within(self, node: Within, at: Candidate) -> str:
+        slot = self.slot(at.collection, "element", node.element)
+        if slot is None:
+            return self.bind(0)
+        alias = self.bind.alias()
+        rows = f"json_each({at.row}.rows, '$.elm') {alias}"
+        held = self.check(node.where, Repetition(at.collection, alias))
+        return (
+            f"EXISTS(SELECT 1 FROM {rows} WHERE {alias}.value ->> 0 = {self.bind(slot)} AND {held})"
+        )
+
+    def near(self, node: Near, column: Column) -> str:
+        """Give the condition that a place is near enough; whole centimetres, squared, fit 64 bits."""
+        ways = ((name, self.bind(getattr(node, name))) for name in "xyz")
+        sides = (f"({column(name)} - {at}) * ({column(name)} - {at})" for name, at in ways)
+        return f"{' + '.join(sides)} <= {self.bind(node.reach**2)}"
+
     def _any_code(self, node: Token, at: Candidate) -> str:
         if node.system is None:
             return f"NOT {self._missing(Missing('token', (node.atom,)), at)}"
         system = kept(self.hashes.word(node.system))
         return self._each("token", node.atom, at, lambda j: f"{j('system')} = {self.bind(system)}")
+
+    def listed(self, node: FullText, alias: str) -> str:
+        """Give the condition on a text of the list of those that are not indexed yet."""
+        wanted = self.bind(f" {' '.join(node.words)}{'' if node.prefix else ' '}")
+        columns = ("narrative", "content") if node.part == "content" else ("narrative",)
+        tests = [f"instr(' ' || {alias}.{column} || ' ', {wanted}) > 0" for column in columns]
+        return f"({' OR '.join(tests)})"
+
+    def _written(self, node: FullText, at: Candidate) -> str:
+        """Look into the list, and where that has nothing of the resource into the index."""
+        alias = self.bind.alias()
+        query = self.bind(texts.asked(node, at.collection))
+        return (
+            f"coalesce((SELECT {self.listed(node, alias)} FROM unindexed {alias}"
+            f" WHERE {alias}.rid = {at.rid}),"
+            f" EXISTS(SELECT 1 FROM fulltext WHERE fulltext MATCH {query} AND rowid = {at.rid}))"
+        )
 
     def _date(self, node: DateRange, at: Candidate) -> str:
         rows = ranges.of_date(node)
@@ -240,20 +271,32 @@ class Conditions:
 
     def _each(self, kind: str, atom: str, at: Candidate, condition: Callable[[Column], str]) -> str:
         """Give the condition that some kept row of the atom satisfies a condition on its columns."""
-        slot = self.slot(at.collection, kind, atom)
-        if slot is None:
+        slots = [self.bind(slot) for slot in self.slots(at.collection, kind, atom)]
+        if not slots:
             return self.bind(0)
-        rows, column = self.kept_rows(at.row, TABLES[kind])
+        rows, column = self._rows_in(at.kept, TABLES[kind])
         where = condition(column)
         return (
-            f"EXISTS(SELECT 1 FROM {rows} WHERE {column('slot')} = {self.bind(slot)} AND {where})"
+            f"EXISTS(SELECT 1 FROM {rows} WHERE {column('slot')} IN ({', '.join(slots)})"
+            f" AND {where})"
         )
+
+    def slots(self, collection: int, kind: str, atom: str) -> list[int]:
+        """Give the numbers of an atom of a kind that there are: of points, and of intervals."""
+        kinds = (kind, SPANNING[kind]) if kind in SPANNING else (kind,)
+        found = (self.slot(collection, one, atom) for one in kinds)
+        return [slot for slot in found if slot is not None]
 
     def kept_rows(self, row: str, table: str) -> tuple[str, Column]:
         """Give the kept rows of a resource as a table of SQL, and what names its columns."""
+        return self._rows_in((f"{row}.rows", "$"), table)
+
+    def _rows_in(self, held: tuple[str, str], table: str) -> tuple[str, Column]:
+        """Give rows that are kept as JSON as a table of SQL, and what names its columns."""
         alias, places = self.bind.alias(), PLACES[table]
+        json, path = held
         return (
-            f"json_each({row}.rows, '$.{table}') {alias}",
+            f"json_each({json}, '{path}.{table}') {alias}",
             lambda column: f"({alias}.value ->> {places[column]})",
         )
 
@@ -261,6 +304,8 @@ class Conditions:
         slot = self.slot(at.collection, "uri", node.atom)
         if slot is None:
             return self.bind(0)
+        if not at.sought:
+            return self._each("uri", node.atom, at, lambda j: self._uri_kept(node, j("value")))
         alias = self.bind.alias()
         same = (
             f"EXISTS(SELECT 1 FROM uri {alias} WHERE {alias}.slot = {self.bind(slot)} AND"
@@ -273,12 +318,16 @@ class Conditions:
         below = self._each("uri", node.atom, at, lambda j: self.begins(j("value"), start))
         return f"({same} OR {below})"
 
+    def _uri_kept(self, node: Uri, column: str) -> str:
+        same = f"{column} = {self.bind(node.value)}"
+        return f"({same} OR {self.begins(column, beneath(node.value))})" if node.below else same
+
     def _missing(self, node: Missing, at: Candidate) -> str:
-        slots = [self.slot(at.collection, node.kind, atom) for atom in node.atoms]
-        known = [self.bind(slot) for slot in slots if slot is not None]
+        slots = [self.slots(at.collection, node.kind, atom) for atom in node.atoms]
+        known = [self.bind(slot) for some in slots for slot in some]
         if not known:
             return self.bind(1)
-        rows, column = self.kept_rows(at.row, TABLES[node.kind])
+        rows, column = self._rows_in(at.kept, TABLES[node.kind])
         return f"NOT EXISTS(SELECT 1 FROM {rows} WHERE {column('slot')} IN ({', '.join(known)}))"
 
     def _linked(self, node: Linked, at: Candidate) -> str:
@@ -288,7 +337,7 @@ class Conditions:
             return self.bind(0)
         target = self.bind.alias()
         there = Candidate(other, f"{target}.rid", f"{target}.clinical", target)
-        rows, column = self.kept_rows(at.row, "ref")
+        rows, column = self._rows_in(at.kept, "ref")
         return (
             f"EXISTS(SELECT 1 FROM {rows} CROSS JOIN resource {target} INDEXED BY resource_target"
             f" ON {target}.target = unhex({column('target')})"
@@ -313,13 +362,15 @@ class Conditions:
         )
 
     def _any_of(self, parts: Sequence[Expression], at: Candidate) -> str:
+        seek = self._seek if at.sought else self._held
         tests = [
-            self._seek(part, at) if isinstance(part, Words) else self.check(part, at)
+            seek(part, at) if isinstance(part, Words) else self.check(part, at)
             for part in self.grouped(parts, at.collection)
         ]
         return f"({' OR '.join(tests)})" if tests else self.bind(0)
 
 
+_COMPARED = {"same": "=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _LAST = 0x10FFFF
 _SURROGATES = (0xD800, 0xE000)
 

@@ -24,12 +24,16 @@ class Hashes:
     def __init__(self, secret: bytes) -> None:
         self._states = {
             domain: hashlib.blake2b(key=secret, digest_size=HASH_BYTES, person=domain)
-            for domain in (b"word", b"stem", b"target", b"url")
+            for domain in (b"word", b"stem", b"target", b"url", b"text")
         }
         self.word = lru_cache(_REMEMBERED)(self._word)
         self.code = lru_cache(_REMEMBERED)(self._code)
         self.target = lru_cache(_REMEMBERED)(self._target)
         self.url = lru_cache(_REMEMBERED)(self._url)
+
+    def text(self, *parts: str) -> str:
+        """Give the hash of a long text, in hexadecimal."""
+        return self._hash(b"text", "\n".join(parts)).hex()
 
     def _word(self, text: str) -> bytes:
         """Give the hash of a system or of an exact string; nothing for nothing."""

@@ -6,7 +6,7 @@ The meaning is that of `match.compare` and `interval.bounds` (FHIR R4 search.htm
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from fhir_server.search import interval
 from fhir_server.search.expression import DateRange, Number, Quantity, Updated
@@ -24,40 +24,53 @@ def of_date(node: DateRange) -> Ranges:
 
 def narrowed(row: list[Bound]) -> list[Bound]:
     """Add what follows for `low` where no interval is longer than NARROW, so that an index can be sought."""
-    implied = [
-        ("low", ">=", limit - NARROW) for side, op, limit in row if side == "high" and op[0] == ">"
+    return row + _implied(row, NARROW)
+
+
+def pointed(row: list[Bound]) -> list[Bound]:
+    """Add what follows for `low` where all are points, so that an index can be sought."""
+    return row + _implied(row, 0)
+
+
+def _implied(row: list[Bound], longest: int) -> list[Bound]:
+    above = [
+        ("low", ">=", end - longest) for side, op, end in row if side == "high" and op[0] == ">"
     ]
-    implied += [("low", "<=", limit) for side, op, limit in row if side == "high" and op[0] == "<"]
-    return row + implied
+    below = [("low", "<=", end) for side, op, end in row if side == "high" and op[0] == "<"]
+    return above + below
 
 
 def of_number(node: Number | Quantity) -> Ranges:  # noqa: PLR0911 - one arm a prefix
-    """Give the bounds on `value`, `low` and `high`, all as ordinals."""
+    """Give the bounds on `low` and `high`, all as ordinals."""
     value, low, high = (ordinal(float(n)) for n in (node.value, node.low, node.high))
+    upper = ("<", high) if value < high else ("<=", value)
     match node.prefix:
         case "eq":
-            within: list[Bound] = [("value", ">=", low), ("value", "<", high)]
-            return [within] if low <= value < high else [within, [("value", "=", value)]]
+            return [[("low", ">=", low), ("high", *upper)]]
         case "ne":
-            return [
-                [("value", "<", low), ("value", "<>", value)],
-                [("value", ">=", high), ("value", "<>", value)],
-            ]
-        case "gt" | "sa":
-            return [[("value", ">", value)]]
-        case "lt" | "eb":
-            return [[("value", "<", value)]]
+            return [[("low", "<", low)], [("high", _BEYOND[upper[0]], upper[1])]]
+        case "gt":
+            return [[("high", ">", value)]]
+        case "lt":
+            return [[("low", "<", value)]]
         case "ge":
-            return [[("value", ">=", value)]]
+            return [[("high", ">=", value)]]
         case "le":
-            return [[("value", "<=", value)]]
+            return [[("low", "<=", value)]]
+        case "sa":
+            return [[("low", ">", value)]]
+        case "eb":
+            return [[("high", "<", value)]]
         case "ap":
             return [[("low", "<=", high), ("high", ">=", low)]]
         case _:
             assert_never(node.prefix)
 
 
-def of_update(node: Updated) -> Ranges:
+_BEYOND: Final = {"<": ">=", "<=": ">"}
+
+
+def of_update(node: Updated) -> Ranges:  # noqa: PLR0911 - one arm a prefix
     """Give the bounds on `updated`, which is an instant: both its ends are one."""
     match node.prefix:
         case "eq" | "ap":
@@ -72,6 +85,8 @@ def of_update(node: Updated) -> Ranges:
             return [[("updated", ">=", node.low)]]
         case "le":
             return [[("updated", "<=", node.high)]]
+        case "co":
+            return [[("updated", "<=", node.low), ("updated", ">=", node.high)]]
         case _:
             assert_never(node.prefix)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import apsw
 
 from fhir_server.search.expression import Plan, SortKey
 from fhir_server.search.match import Clinical
 from fhir_server.store.port import Key, Match, Page, Scope, Version
+from fhir_server.store.sqlite.candidates import Bindings
 from fhir_server.store.sqlite.compile import Collections, Compiler, Query, keys_of
-from fhir_server.store.sqlite.conditions import Bindings
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.names import Names
 
@@ -55,6 +55,25 @@ class Budget:
             return False
         self.left -= 1
         return self.left < 0
+
+
+class Counter:
+    """Counts, for a while, what statements of a connection call `seen` with."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.count = 0
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        self._connection.create_scalar_function("seen", self._seen, 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.create_scalar_function("seen", None, 1)
+
+    def _seen(self, *_rid: Any) -> int:
+        self.count += 1
+        return 1
 
 
 class Reader:
@@ -147,17 +166,20 @@ class Reader:
         return int(self.connection.execute("SELECT coalesce(max(position), 0) FROM change").get)
 
     def explain(self, plan: Plan) -> str:
-        """Tell the statements of a plan and how SQLite runs each."""
-        query = Compiler(self._known, plan, quickly=True).search()
-        if not query.bounded:
-            query = Compiler(self._known, plan, quickly=False).search()
-        where = "on the event loop if quick" if query.bounded else "in a thread"
-        lines = [f"{len(query.statements)} statements, {where}"]
-        for sql in query.statements:
-            lines.append(sql)
-            steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", query.bindings.values)
-            lines += [f"  {step[3]}" for step in steps]
-        return "\n".join(lines)
+        """Run a plan's statements, and tell them, how SQLite does it and how many resources it looks at."""
+        with Counter(self.connection) as seen:
+            query = Compiler(self._known, plan, quickly=True, counting=True).search()
+            if not query.bounded:
+                query = Compiler(self._known, plan, quickly=False, counting=True).search()
+            seen.count = 0
+            returned = len(self._page(plan, query))
+            where = "on the event loop if quick" if query.bounded else "in a thread"
+            lines = [f"{len(query.statements)} statements, {where}"]
+            for sql in query.statements:
+                lines.append(sql)
+                steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", query.bindings.values)
+                lines += [f"  {step[3]}" for step in steps]
+        return "\n".join((*lines, f"rows examined {seen.count}", f"returned {returned}"))
 
     def _head(self, key: Key) -> tuple[Any, ...] | None:
         target = self._hashes.target(key.tenant, key.type, key.id)

@@ -19,17 +19,22 @@ class Rows(msgspec.Struct, gc=False, omit_defaults=True):
     """Rows by table, each beginning with its slot; without the resource's clinical date and number.
 
     In JSON a row is an array with hashes in base64; those of references are hexadecimal, which SQL can read.
-    `key` has the least and the greatest word by slot where rows hold only hashes, to sort by.
+    `key` has the least and the greatest word by slot where rows hold only hashes, to sort by. `full` is a
+    hash of what is written in the resource, empty where nothing is. `elm` has the rows of each repetition of
+    an element for composites; no table has those.
     """
 
     tok: set[tuple[int, bytes, bytes]] = msgspec.field(default_factory=set)
     ref: set[tuple[int, str]] = msgspec.field(default_factory=set)
     txt: set[tuple[int, str]] = msgspec.field(default_factory=set)
     dat: set[tuple[int, int, int, int]] = msgspec.field(default_factory=set)
-    num: set[tuple[int, int, int, int]] = msgspec.field(default_factory=set)
-    qty: set[tuple[int, int, int, int, bytes, bytes]] = msgspec.field(default_factory=set)
+    num: set[tuple[int, int, int]] = msgspec.field(default_factory=set)
+    qty: set[tuple[int, int, int, bytes, bytes]] = msgspec.field(default_factory=set)
     uri: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    pos: set[tuple[int, int, int, int]] = msgspec.field(default_factory=set)
+    elm: list[tuple[int, Rows]] = msgspec.field(default_factory=list)
     key: dict[int, list[str]] = msgspec.field(default_factory=dict)
+    full: str = ""
 
     def of(self, table: str) -> set[Row]:
         """Give the rows of a table as they are written."""
@@ -48,9 +53,10 @@ COLUMNS: Final = {
     "ref": ("slot", "target"),
     "txt": ("slot", "normal"),
     "dat": ("slot", "wide", "low", "high"),
-    "num": ("slot", "value", "low", "high"),
-    "qty": ("slot", "value", "low", "high", "system", "code"),
+    "num": ("slot", "low", "high"),
+    "qty": ("slot", "low", "high", "system", "code"),
     "uri": ("slot", "value"),
+    "pos": ("slot", "z", "x", "y"),
 }
 
 PLACES: Final = {
@@ -66,7 +72,11 @@ TABLES: Final = {
     "quantity": "qty",
     "reference": "ref",
     "uri": "uri",
+    "position": "pos",
 }
+
+SPANNING: Final = {"number": "number span", "quantity": "quantity span"}
+"""The slots of what is no point but an interval: apart, so that points are found by their one end."""
 
 NARROW: Final = 366 * 86_400_000
 """The longest interval, in milliseconds, that is found by its low end alone: a year."""
@@ -110,6 +120,14 @@ class Builder:
         slots = self._slots.get(collection)
         if slots is None:
             slots = self._slots[collection] = _Slots(self._names, collection)
+        rows = self._rows(values, tenant, slots)
+        for element in values.elements:
+            inside = self._rows(element.values, tenant, slots)
+            inside.key.clear()
+            rows.elm.append((slots["element", element.atom], inside))
+        return rows
+
+    def _rows(self, values: IndexValues, tenant: str, slots: _Slots) -> Rows:
         rows = Rows()
         self._add_tokens(rows, values, slots)
         self._add_references(rows, values, slots, tenant)
@@ -118,17 +136,23 @@ class Builder:
         for date in values.dates:
             wide = not 0 <= date.high - date.low <= NARROW
             rows.dat.add((slots["date", date.atom], int(wide), date.low, date.high))
-        for number in values.numbers:
-            rows.num.add(
-                (slots["number", number.atom], *_three(number.value, number.low, number.high))
-            )
-        word = self._hashes.word
-        for one in values.quantities:
-            amount = _three(one.value, one.low, one.high)
-            rows.qty.add((slots["quantity", one.atom], *amount, word(one.system), word(one.code)))
+        self._add_numbers(rows, values, slots)
         for uri in values.uris:
             rows.uri.add((slots["uri", uri.atom], uri.value))
+        if values.narrative or values.content:
+            rows.full = self._hashes.text(values.narrative, values.content)
+        for at in values.positions:
+            rows.pos.add((slots["position", at.atom], at.z, at.x, at.y))
         return rows
+
+    def _add_numbers(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
+        word = self._hashes.word
+        for number in values.numbers:
+            kind, low, high = _interval("number", number.low, number.high)
+            rows.num.add((slots[kind, number.atom], low, high))
+        for one in values.quantities:
+            kind, low, high = _interval("quantity", one.low, one.high)
+            rows.qty.add((slots[kind, one.atom], low, high, word(one.system), word(one.code)))
 
     def _add_tokens(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
         code, word, add, ends = self._hashes.code, self._hashes.word, rows.tok.add, rows.key
@@ -152,7 +176,8 @@ class Builder:
         word = self._hashes.word
         for text in values.texts:
             rows.txt.add((slots["text", text.atom], text.normal))
-            rows.tok.add((slots["exact", text.atom], word(text.exact), b""))
+            if text.exact:
+                rows.tok.add((slots["exact", text.atom], word(text.exact), b""))
 
 
 def _widen(ends: dict[int, list[str]], slot: int, word: str) -> None:
@@ -165,6 +190,7 @@ def _widen(ends: dict[int, list[str]], slot: int, word: str) -> None:
         ends[slot] = [known[0], word]
 
 
-def _three(value: Decimal, low: Decimal, high: Decimal) -> tuple[int, int, int]:
-    first, second, third = ordinals(float(value), float(low), float(high))
-    return first, second, third
+def _interval(kind: str, low: Decimal, high: Decimal) -> tuple[str, int, int]:
+    """Give the kind of slot of a number, and its ends as ordinals."""
+    first, last = ordinals(float(low), float(high))
+    return kind if first == last else SPANNING[kind], first, last

@@ -68,7 +68,38 @@ PURGED: Final = """
 ALTER TABLE resource ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (FIRST, PURGED)
+TEXTS: Final = """
+CREATE VIRTUAL TABLE fulltext USING fts5(
+  place, narrative, content, content='', contentless_delete=1, tokenize='ascii');
+CREATE VIRTUAL TABLE trigram USING fts5(
+  texts, content='', contentless_delete=1, detail=none, tokenize='trigram case_sensitive 1');
+CREATE TABLE unindexed(
+  rid INTEGER PRIMARY KEY, place TEXT NOT NULL, narrative TEXT NOT NULL, content TEXT NOT NULL,
+  texts TEXT NOT NULL);
+INSERT INTO trigram(rowid, texts)
+  SELECT t.rid, group_concat(t.normal, char(10)) || char(10) || char(
+    983040 + r.collection % 4096, 983040 + (r.collection >> 12) % 4096, 983040 + (r.collection >> 24) % 4096)
+  FROM txt t JOIN resource r ON r.rid = t.rid GROUP BY t.rid;
+"""
+
+SPANS: Final = """
+DROP TABLE num;
+DROP TABLE qty;
+CREATE TABLE num(
+  slot INTEGER, low INTEGER, rid INTEGER, high INTEGER, clinical INTEGER,
+  PRIMARY KEY(slot, low, rid, high)) WITHOUT ROWID;
+CREATE TABLE qty(
+  slot INTEGER, low INTEGER, rid INTEGER, high INTEGER, system BLOB, code BLOB, clinical INTEGER,
+  PRIMARY KEY(slot, low, rid, high, system, code)) WITHOUT ROWID;
+CREATE TABLE pos(
+  slot INTEGER, z INTEGER, rid INTEGER, x INTEGER, y INTEGER, clinical INTEGER,
+  PRIMARY KEY(slot, z, rid, x, y)) WITHOUT ROWID;
+UPDATE resource SET rows = jsonb_remove(rows, '$.num', '$.qty')
+  WHERE rows ->> '$.num' IS NOT NULL OR rows ->> '$.qty' IS NOT NULL;
+"""
+"""Numbers as intervals, and places; numbers and quantities are found again once they are indexed anew."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (FIRST, PURGED, TEXTS, SPANS)
 """What leads from each schema version to the next; the first makes an empty file into version 1."""
 
 PAGE_BYTES: Final = 8192

@@ -12,11 +12,14 @@ from typing import Final, assert_never
 from fhir_server.search.expression import (
     And,
     DateRange,
+    Differs,
     Expression,
+    FullText,
     Ids,
     Linked,
     LinkedFrom,
     Missing,
+    Near,
     Not,
     Number,
     Or,
@@ -26,11 +29,14 @@ from fhir_server.search.expression import (
     Token,
     Updated,
     Uri,
+    Within,
 )
 from fhir_server.search.match import beneath
-from fhir_server.store.sqlite import ranges
-from fhir_server.store.sqlite.arms import Arm, Source
-from fhir_server.store.sqlite.conditions import Candidate, Conditions, Words
+from fhir_server.store.sqlite import ranges, text_sources, texts
+from fhir_server.store.sqlite.arms import Arm, Source, on_resources
+from fhir_server.store.sqlite.candidates import Candidate, Words
+from fhir_server.store.sqlite.conditions import Conditions
+from fhir_server.store.sqlite.rows import SPANNING
 
 PROBES: Final = (64, 512)
 THOROUGH: Final = (*PROBES, 20_000)
@@ -51,17 +57,21 @@ class Sources:
         self._caps = caps
         self._bind = conditions.bind
 
-    def source(self, node: Expression, collection: int) -> Source | None:  # noqa: C901, PLR0911 - one arm a node
+    def source(self, node: Expression, collection: int) -> Source | None:  # noqa: C901, PLR0911, PLR0912 - one arm a node
         """Give the source of what satisfies the node; None where no index leads there."""
         match node:
             case Token() | Text() | Reference():
                 return self._word(node, collection)
+            case FullText():
+                return text_sources.written(self._conditions, node, collection)
             case DateRange():
                 return self._dates(node, collection)
             case Number() | Quantity():
                 return self._numbers(node, collection)
             case Uri():
                 return self._uris(node, collection)
+            case Near():
+                return self._near(node, collection)
             case Ids():
                 return self._ids(node, collection)
             case Updated():
@@ -74,7 +84,7 @@ class Sources:
                 return self._all_of(node, collection)
             case Or():
                 return self._any_of(node, collection)
-            case Not() | Missing():
+            case Not() | Missing() | Differs() | Within():
                 return None
             case _:
                 assert_never(node)
@@ -120,10 +130,13 @@ class Sources:
         if slot is None:
             return Source([])
         if isinstance(node, Text):
+            query = texts.trigrams(node.value, collection) if node.how == "contains" else None
+            if query is not None:
+                return text_sources.contained(self._conditions, node, query, collection)
             alias = self._bind.alias()
             condition = self._conditions.text(node, f"{alias}.normal")
             arm = self._on_rows("txt", alias, slot, condition, collection)
-            return Source([arm], scans=node.how == "contains")
+            return Source([arm], scans=node.how in {"contains", "ends"})
         return self._any_code(node, slot, collection)
 
     def _any_code(self, node: Token, slot: int, collection: int) -> Source:
@@ -165,16 +178,26 @@ class Sources:
 
     def _numbers(self, node: Number | Quantity, collection: int) -> Source:
         kind, table = ("number", "num") if isinstance(node, Number) else ("quantity", "qty")
-        slot = self._conditions.slot(collection, kind, node.atom)
+        arms = []
+        for held in (kind, SPANNING[kind]):
+            slot = self._conditions.slot(collection, held, node.atom)
+            for row in () if slot is None else ranges.of_number(node):
+                alias = self._bind.alias()
+                bounds = ranges.pointed(row) if held == kind else row
+                condition = ranges.sql(bounds, _of(alias), self._bind)
+                condition += self._conditions.unit(node, _of(alias), in_json=False)
+                arms.append(self._on_rows(table, alias, slot or 0, condition, collection))
+        return Source(arms, scans=isinstance(node, Quantity))
+
+    def _near(self, node: Near, collection: int) -> Source:
+        slot = self._conditions.slot(collection, "position", node.atom)
         if slot is None:
             return Source([])
-        arms = []
-        for row in ranges.of_number(node):
-            alias = self._bind.alias()
-            condition = ranges.sql(row, _of(alias), self._bind)
-            condition += self._conditions.unit(node, _of(alias), in_json=False)
-            arms.append(self._on_rows(table, alias, slot, condition, collection))
-        return Source(arms, scans=isinstance(node, Quantity) or node.prefix == "ap")
+        alias = self._bind.alias()
+        south, north = self._bind(node.z - node.reach), self._bind(node.z + node.reach)
+        where = f"{alias}.z BETWEEN {south} AND {north}"
+        where += f" AND {self._conditions.near(node, _of(alias))}"
+        return Source([self._on_rows("pos", alias, slot, where, collection)], scans=True)
 
     def _uris(self, node: Uri, collection: int) -> Source:
         slot = self._conditions.slot(collection, "uri", node.atom)
@@ -258,7 +281,7 @@ class Sources:
         return Source([arm]), True
 
     def _all_of(self, node: And, collection: int) -> Source | None:
-        parts = sorted(_flat(node), key=_rank)
+        parts = sorted(flat(node), key=_rank)
         leader = self._leader(parts, collection)
         if leader is None:
             return None
@@ -311,10 +334,7 @@ class Sources:
         return Arm(f"{table} {alias}", condition, self._candidate(alias, collection))
 
     def _on_resources(self, table: str, alias: str, collection: int) -> Arm:
-        at = Candidate(collection, f"{alias}.rid", f"{alias}.clinical", alias)
-        return Arm(
-            table, f"{alias}.collection = {self._bind(collection)} AND {alias}.alive = 1", at
-        )
+        return on_resources(self._bind, table, alias, collection)
 
     def _candidate(self, alias: str, collection: int) -> Candidate:
         return Candidate(collection, f"{alias}.rid", f"{alias}.clinical", self._bind.alias())
@@ -324,15 +344,24 @@ def _of(alias: str) -> Callable[[str], str]:
     return lambda column: f"{alias}.{column}"
 
 
-def _flat(node: And) -> Iterator[Expression]:
-    for part in node.parts:
-        if isinstance(part, And):
-            yield from _flat(part)
-        else:
-            yield part
+def flat(node: Expression) -> Iterator[Expression]:
+    """Give the conjuncts of an expression; none where it is always true."""
+    if isinstance(node, And):
+        for part in node.parts:
+            yield from flat(part)
+    else:
+        yield node
 
 
-_RANKS: Final[dict[type, int]] = {Ids: 0, Reference: 1, Token: 2, Uri: 3, Text: 3, Or: 4}
+_RANKS: Final[dict[type, int]] = {
+    Ids: 0,
+    Reference: 1,
+    Token: 2,
+    Uri: 3,
+    Text: 3,
+    FullText: 4,
+    Or: 4,
+}
 _LATER: Final = 5
 _CHAINS: Final = 6
 

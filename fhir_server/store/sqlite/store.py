@@ -107,6 +107,8 @@ class SqliteStore:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="store-reader")
         self._open = True
         self._writer.start()
+        if await self._small(lambda reader: care.uncondensed(reader.connection)):
+            await self._condense()
 
     async def close(self) -> None:
         """Write what is queued and close."""
@@ -123,7 +125,10 @@ class SqliteStore:
 
     async def purge(self, key: Key) -> int:
         """Erase every version but the current one; gives how many."""
-        return await self._write(care.Purge(key))
+        gone = await self._write(care.Purge(key))
+        if gone:
+            await self._condense()
+        return gone
 
     async def reindex(
         self, extract: Extract, *, type: str | None = None, after: int = 0, limit: int = 100
@@ -197,7 +202,12 @@ class SqliteStore:
             self._followers.discard(woken)
 
     async def _following(self, after: int) -> Sequence[Version]:
-        return await self._small(lambda reader: reader.feed(after, _FEED))
+        try:
+            return await self._small(lambda reader: reader.feed(after, _FEED))
+        except StoreUnavailable:
+            if self._open:
+                raise
+            return ()  # it was closed meanwhile
 
     async def position(self) -> int:
         """Give the position of the newest version, 0 in an empty store."""
@@ -248,6 +258,12 @@ class SqliteStore:
         return await self._write(documents.Sweep(self._clock()))
 
     # --- how ---
+
+    async def _condense(self) -> None:
+        """Take out of the text indexes, for good, what was removed from them."""
+        more = await self._write(care.Condense(first=True))
+        while more:
+            more = await self._write(care.Condense(first=False))
 
     async def _write(self, work: Work[_T]) -> _T:
         if not self._open:

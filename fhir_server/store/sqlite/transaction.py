@@ -29,6 +29,7 @@ from fhir_server.store.port import (
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.reader import Reader
 from fhir_server.store.sqlite.rows import COLUMNS, Builder, Row, Rows, of_json
+from fhir_server.store.sqlite.texts import Texts, text
 from fhir_server.store.sqlite.turn import Turn
 
 MOST_FOUND: Final = 3
@@ -109,6 +110,7 @@ class Transaction:
         self._clock = clock
         self._reader = Reader(connection, hashes, clinical)
         self._builder = Builder(self._reader.names, hashes)
+        self.texts = Texts(connection)
         self._updated = self._latest = self._position = self._rid = 0
         self._clear()
 
@@ -190,6 +192,7 @@ class Transaction:
             return False
         new = _Head(head.rid, head.version, clinical, rows)
         self._differ(head, new)
+        self._write_text(head, new, collection, values)
         self._reindexed.append((clinical, rows.json(), head.rid))
         self._heads[key] = new
         return True
@@ -220,11 +223,13 @@ class Transaction:
                     entries.sort()
                     run(statements[table], entries)
                     entries.clear()
+        self.texts.flush()
         for head in self._heads.values():
             if head is not None:
                 head.fresh = False
 
     def _clear(self) -> None:
+        self.texts.forget()
         self._heads: dict[Key, _Head | None] = {}
         self._superseded: list[Row] = []
         self._changed: list[Row] = []
@@ -336,7 +341,18 @@ class Transaction:
         )
         head = _Head(rid, version, clinical, rows, fresh=True)
         self._differ(old, head)
+        self._write_text(old, head, collection, values)
         return head
+
+    def _write_text(
+        self, old: _Head | None, new: _Head, collection: int, values: IndexValues
+    ) -> None:
+        """Gather what is written in a resource, if that is not what it was."""
+        before, after = Rows() if old is None else old.known, new.known
+        if before.full == after.full and _strings(before) == _strings(after):
+            return
+        fresh = not before.full and not before.txt
+        self.texts.gather(text(new.rid, collection, values), fresh=fresh)
 
     def _dated(self, key: Key, values: IndexValues) -> int:
         dated = clinical_key(self._clinical(key.type), values)
@@ -357,3 +373,7 @@ class Transaction:
             before, after = old.known.of(table), new.known.of(table)
             self._deleted[table] += [row + gone for row in (before - after if same else before)]
             self._inserted[table] += [row + tail for row in (after - before if same else after)]
+
+
+def _strings(rows: Rows) -> set[str]:
+    return {normal for _, normal in rows.txt}

@@ -8,6 +8,7 @@ from typing import Final
 import apsw
 
 from fhir_server.store.sqlite.rows import COLUMNS
+from fhir_server.store.sqlite.texts import INDEXES
 
 _COUNTED: Final = (
     (
@@ -46,6 +47,23 @@ _COUNTED: Final = (
         ),
     ),
     (
+        "resources whose text is in no index",
+        (
+            "SELECT count(*) FROM resource r WHERE r.alive = 1"
+            " AND json_extract(r.rows, '$.full') IS NOT NULL"
+            " AND NOT EXISTS(SELECT 1 FROM unindexed u WHERE u.rid = r.rid)"
+            " AND NOT EXISTS(SELECT 1 FROM fulltext_docsize d WHERE d.id = r.rid)"
+        ),
+    ),
+    (
+        "texts of no resource",
+        (
+            "SELECT count(*) FROM (SELECT id FROM fulltext_docsize UNION SELECT id FROM trigram_docsize) d"
+            " WHERE NOT EXISTS(SELECT 1 FROM unindexed u WHERE u.rid = d.id)"
+            " AND NOT EXISTS(SELECT 1 FROM resource r WHERE r.rid = d.id AND r.alive = 1)"
+        ),
+    ),
+    (
         "collections that count their resources wrongly",
         (
             "SELECT count(*) FROM collection c WHERE c.alive <>"
@@ -57,6 +75,10 @@ _COUNTED: Final = (
 
 def faults(connection: apsw.Connection) -> Iterator[str]:
     """Give a sentence for each fault in the file."""
+    for index in INDEXES:  # a query makes FTS5 look at what others wrote; its own check does not
+        connection.execute(
+            f"SELECT rowid FROM {index} WHERE {index} MATCH 'abc' LIMIT 1"
+        ).fetchall()
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield f"The file is damaged: {line}."

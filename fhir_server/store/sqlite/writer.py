@@ -16,6 +16,7 @@ import apsw
 import structlog
 
 from fhir_server.store.port import MatchConflict, OutOfOrder, StoreUnavailable, VersionConflict
+from fhir_server.store.sqlite.texts import MOST, STRAIGHT
 from fhir_server.store.sqlite.transaction import Transaction
 
 MOST_CHANGES: Final = 400
@@ -143,7 +144,22 @@ class Writer:
         elif fault is not None:
             group[0].outcome = fault
         self._deliver(group)
+        self._settle()
         self._log.written()
+
+    def _settle(self) -> None:
+        """Put texts that wait into their indexes, if nobody waits to write or if they are many."""
+        waiting = self._transaction.texts.waiting
+        if waiting < (STRAIGHT if self._queue.empty() else MOST):
+            return
+        transaction = self._transaction
+        try:
+            transaction.begin()
+            transaction.texts.settle()
+            transaction.commit()
+        except apsw.Error as fault:  # they are found as they are; the next write tries again
+            transaction.roll_back()
+            _log.warning("texts_wait", fault=type(fault).__name__)
 
     def _attempt(self, group: list[_Queued]) -> Exception | None:
         """Do the group's work in one transaction; gives what prevented it."""

@@ -44,6 +44,7 @@ def test_json_has_the_words_of_rfc_7591(hounsfield):
         "client_name": "Viewer",
         "token_endpoint_auth_method": "client_secret_basic",
         "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
         "redirect_uris": [CALLBACK, "http://127.0.0.1:9/callback"],
         "scope": "openid patient/ImagingStudy.rs",
         "launch_uri": "https://viewer.example/go",
@@ -102,3 +103,17 @@ def test_a_service_registered_beside_a_running_server_gets_tokens_until_it_is_re
     assert hounsfield("client", "remove", "nightly", *data).status == 1
     with pytest.raises(NoToken, match="refused with 40"):
         asyncio.run(token())
+
+
+def test_an_ehr_may_launch_and_needs_a_proof(hounsfield):
+    added = hounsfield("client", "add", "--id", "ehr", "--secret", "--launches")
+    assert added.status == 0
+    assert "secret: " in added.out
+    refused = hounsfield("client", "add", "--id", "open", "--public", "--launches")
+    assert refused.status == 1
+
+
+def test_an_invitation_is_a_token_of_one_line(hounsfield):
+    first, second = (hounsfield("client", "invite").out.strip() for _ in range(2))
+    assert len(first) >= 43
+    assert first != second

@@ -18,7 +18,7 @@ def test_the_token_opens_what_its_scope_says_and_nothing_else(hounsfield, served
 
 
 def test_a_token_that_has_ended_is_not_taken(hounsfield, served, monkeypatch):
-    monkeypatch.setattr("smart_auth.smart.mint.__defaults__", (lambda: 1_000,))
+    monkeypatch.setattr("smart_auth.operator_token.mint.__defaults__", (lambda: 1_000,))
     ran = hounsfield("token", "--scope", "system/*.rs", "--ttl", "60", "--data", served.data)
     assert get(served, "Patient", ran.out) == 401
 
@@ -47,7 +47,7 @@ def test_new_keys_are_told(hounsfield, tmp_path):
 
 def test_keys_that_others_can_read_are_refused(hounsfield, tmp_path):
     hounsfield("token", "--scope", "system/*.rs")
-    (key,) = (tmp_path / "hounsfield-data/keys").glob("*.pem")
+    key = min((tmp_path / "hounsfield-data/keys").glob("*.pem"))
     key.chmod(0o644)
     ran = hounsfield("token", "--scope", "system/*.rs")
     assert (ran.status, ran.out) == (1, "")

@@ -82,3 +82,35 @@ def test_listing_shows_no_password_and_removing_works_once(hounsfield, typed):
     assert hounsfield("user", "remove", "doc").status == 0
     assert hounsfield("user", "remove", "doc").status == 1
     assert hounsfield("user", "list").out == ""
+
+
+def demanded(folder):
+    """Tell whether the account of the folder's store needs a second factor."""
+
+    async def found():
+        store = SqliteStore(folder / "hounsfield-data/store.sqlite")
+        await store.open()
+        try:
+            return (await Users(store, Passwords()).get("default", "doc")).second_factor
+        finally:
+            await store.close()
+
+    return asyncio.run(found())
+
+
+def test_a_second_factor_is_demanded_when_adding_or_later(hounsfield, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    assert hounsfield(*ADD, "--password-stdin").status == 0
+    assert not demanded(tmp_path)
+    assert hounsfield("user", "second-factor", "doc", "--require").status == 0
+    assert demanded(tmp_path)
+    assert hounsfield("user", "remove", "doc").status == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    assert hounsfield(*ADD, "--password-stdin", "--second-factor").status == 0
+    assert demanded(tmp_path)
+
+
+def test_a_second_factor_that_is_not_there_cannot_be_forgotten(hounsfield):
+    for name in ("doc", "nobody"):
+        assert hounsfield("user", "second-factor", name, "--reset").status == 1
+    assert hounsfield("user", "second-factor", "nobody", "--require").status == 1

@@ -28,6 +28,10 @@ def parameter(id_="eyes", **more):
     return {
         "resourceType": "SearchParameter",
         "id": id_,
+        "text": {
+            "status": "generated",
+            "div": '<div xmlns="http://www.w3.org/1999/xhtml">Eyes</div>',
+        },
         "url": f"http://example.org/SearchParameter/{id_}",
         "name": "Eyes",
         "status": "active",

@@ -3,9 +3,15 @@
 import pytest
 
 from fhir_server.access import Grant
-from smart_auth.smart import OperatorToken, mint
+from smart_auth.operator_token import OperatorToken, mint
+from smart_auth.scopes import MUST_BE_NAMED
 
 RS = frozenset("rs")
+
+
+def of_people(*parts):
+    """A grant of a person's scopes, which reach types of their own by name only."""
+    return Grant(*parts, apart=MUST_BE_NAMED)
 
 
 async def test_an_operators_token_carries_what_was_asked(world):
@@ -18,8 +24,8 @@ async def test_an_operators_token_carries_what_was_asked(world):
     )
     access = await world.access(mint(world.smart.keys, asked, world.clock))
     assert access.grants == (
-        Grant("*", RS, "ann"),
-        Grant("Observation", frozenset("r")),
+        of_people("*", RS, "ann"),
+        of_people("Observation", frozenset("r")),
     )
     assert access.patient == "ann"
     assert access.fhir_user == "Practitioner/d1"

@@ -1,0 +1,1 @@
+"""Terminology: code systems, their hierarchies, value sets (FHIR R4 terminology-module.html)."""

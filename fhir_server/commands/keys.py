@@ -1,0 +1,36 @@
+"""hounsfield keys: the keys that sign tokens, listed or rotated (RFC 7517)."""
+
+import datetime as dt
+from argparse import ArgumentParser, Namespace
+
+from fhir_server.command import Actions, command, refused
+from fhir_server.settings import Settings
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    actions = Actions(parser)
+    actions.add(
+        "list", "list the keys by the day they were made, and which of them sign", takes="data"
+    )
+    actions.add("rotate", "make a new signing key; tokens of the old one stay good", takes="data")
+
+
+@command("keys", "list or rotate the keys that sign tokens", configure=_arguments)
+def keys(given: Namespace, settings: Settings) -> int:
+    """Do the action; 1 if the keys cannot be used, with the reason on standard error.
+
+    A server that runs signs with a new key within a second.
+    """
+    from smart_auth.keys import KeyRing, UnsafeKeys
+
+    try:
+        ring = KeyRing(settings.data / "keys")
+        if given.action == "rotate":
+            print(ring.rotate())
+            return 0
+    except UnsafeKeys as fault:
+        return refused(fault)
+    for kid, made in ring.ages.items():
+        day = dt.datetime.fromtimestamp(made / 1_000, dt.UTC).date()
+        print(f"{kid}  {day}" + ("  signs" if kid in {ring.kid, ring.access.kid} else ""))
+    return 0

@@ -1,0 +1,35 @@
+"""Resources of our own making, each kept once however often it is told (FHIR R4 http.html#create)."""
+
+from collections.abc import Sequence
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer
+from fhir_server.interactions.writing import body
+from fhir_server.store.port import Change, VersionConflict, VersionIs
+from resources.model import Resource
+from resources.outcome import Forbidden
+
+
+async def keep(context: Context, resources: Sequence[Resource]) -> int:
+    """Create those that are not there yet, in one commit; gives how many. They are not validated again.
+
+    Only for our own edges: raises Forbidden for any other caller.
+    """
+    if not context.keep_unchanged:
+        raise Forbidden("Only the server itself keeps resources without validation")
+    changes = [_change(context, resource) for resource in resources]
+    while changes:
+        guards = [VersionIs(change.key, None) for change in changes]
+        try:
+            await context.services.store.commit(changes, guards)
+        except VersionConflict as there:
+            changes = [change for change in changes if change.key != there.key]
+            continue
+        break
+    return len(changes)
+
+
+def _change(context: Context, resource: Resource) -> Change:
+    key = answer.key(context, resource["resourceType"], resource["id"])
+    values = context.services.planner.parameters.values(resource)
+    return Change(key, "POST", body(resource), values)

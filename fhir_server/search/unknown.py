@@ -1,0 +1,11 @@
+"""What a type does not have: strict handling refuses it, lenient ignores it (R4 search.html#errors)."""
+
+from resources.outcome import NotSupported
+
+
+class UnknownParameter(NotSupported):
+    """The type has no such search parameter."""
+
+
+class UnknownModifier(UnknownParameter):
+    """The parameter takes no such modifier."""
