@@ -72,8 +72,8 @@ def test_location_and_paging_can_be_followed(public):
         assert all(e["fullUrl"].startswith(f"{PUBLIC}/fhir/Patient/") for e in page["entry"])
         url = next((l["url"] for l in page["link"] if l["relation"] == "next"), None)
     assert seen == ["A", "B", "C"]
-    history = public_only(public.client.get("/fhir/_history")).json()
-    assert history["link"][0]["url"].startswith(f"{PUBLIC}/fhir/_history")
+    history = public_only(public.client.get("/fhir/Patient/_history")).json()
+    assert history["link"][0]["url"].startswith(f"{PUBLIC}/fhir/Patient/_history")
 
 
 def test_a_reference_by_the_public_address_is_one_of_ours(public):
