@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 from starlette.responses import Response, StreamingResponse
@@ -126,14 +127,13 @@ async def frames(
 ) -> Response:
     """Answer with frames (None: all), compressed as stored or decoded; raises NotFound, NotAcceptable."""
     file = await opened(archive, tenant, instance)
-    try:
+    with ExitStack() as undo:
+        undo.callback(file.close)
         found = await asyncio.to_thread(pixel_frames.Frames, file)
         wanted = list(range(1, found.count + 1)) if numbers is None else list(numbers)
         form, decode, in_parts = _frame_form(found, instance.transfer_syntax, accept)
         first = await asyncio.to_thread(_frame, found, wanted[0], decode=decode)
-    except BaseException:
-        file.close()
-        raise
+        undo.pop_all()
     if not in_parts and len(wanted) == 1:
         file.close()
         return Response(first, media_type=form)

@@ -13,6 +13,7 @@ import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, TypeVarTuple
 
 import apsw
@@ -176,7 +177,8 @@ class LocalArchive:
         if arrived:
             self._note(connection, tenant, arrived)
         connection.execute("BEGIN IMMEDIATE")
-        try:
+        with ExitStack() as undo:
+            undo.callback(connection.execute, "ROLLBACK")
             outcomes = [
                 one if isinstance(one, Refused) else self._settle(connection, tenant, one)
                 for one in batch
@@ -185,9 +187,7 @@ class LocalArchive:
                 "DELETE FROM placing WHERE tenant = ? AND sha256 = ?",
                 [(tenant, one.sha256) for one in arrived],
             )
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+            undo.pop_all()
         connection.execute("COMMIT")
         for one in arrived:
             one.file.discard()

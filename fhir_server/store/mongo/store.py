@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,16 +90,15 @@ class MongoStore:
     async def open(self) -> None:
         """Connect, make what is missing; raises SettingsError, SchemaTooNew, StoreUnavailable."""
         client = connection.connect(self._url)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(client.close)
             await connection.check(client)
             database = connection.database(client)
             writer = Writer(database, self._clinical, self._searches, self._clock, self._wake)
             with faults.told():
                 await schema.prepare(database)
                 await writer.start()
-        except BaseException:
-            await client.close()
-            raise
+            undo.pop_all()
         self._opened = client, database, writer
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 
 import structlog
@@ -100,13 +101,11 @@ class Turn:
     async def _once(self, most: int, now: int, attempt: Attempt[_R], begun: float) -> _R:
         session = self._session
         await session.start_transaction(ReadConcern("snapshot"), ACKNOWLEDGED)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(_undone, session)
             head = await self._take(most, now)
             result = await attempt(session, head)
-        except BaseException:
-            if session.in_transaction:
-                await session.abort_transaction()
-            raise
+            undo.pop_all()
         await self._commit(begun)
         rung = head.get("bell", 0)
         self._later = time.monotonic() + _OTHERS_S if rung != self._rung else 0.0
@@ -173,3 +172,8 @@ class Turn:
                     await self._give_sign()
             except PyMongoError as fault:  # there is no primary now; the next sign may reach one
                 _log.warning("sign_not_given", fault=type(fault).__name__)
+
+
+async def _undone(session: AsyncClientSession) -> None:
+    if session.in_transaction:
+        await session.abort_transaction()

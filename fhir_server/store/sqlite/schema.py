@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -130,15 +131,14 @@ def connect(path: Path, *, cache_kib: int, writes: bool = False) -> apsw.Connect
 def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> int:
     """Bring the schema to the newest version and give the version it had; raises SchemaTooNew."""
     connection.execute("BEGIN IMMEDIATE")
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.execute, "ROLLBACK")
         version = _known_version(connection, len(migrations))
         for step in migrations[version:]:
             connection.execute(step)
         if version < len(migrations):
             connection.pragma("user_version", len(migrations))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+        undo.pop_all()
     connection.execute("COMMIT")
     return version
 
