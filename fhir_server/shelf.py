@@ -7,13 +7,13 @@ a type is first asked for. docs/adr/0022-definitions-on-a-shelf.md
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import cmp_to_key
 
-from msgspec.structs import replace as with_
+from msgspec.structs import replace
 
 from conformance.canonicals import Canonicals, shipped
 from conformance.profile.snapshot import SnapshotFault, Snapshots, with_snapshot
+from fhir_server.search import orphans
 from fhir_server.search.expression import Cursor, Plan
 from fhir_server.search.order import Order
 from fhir_server.search.values import IndexValues
@@ -82,7 +82,11 @@ class Shelf:
 
     async def _own(self, plan: Plan) -> Plan:
         """Give a plan over the shelf: its own types, and the cursor in its own numbers."""
-        branches = tuple(branch for branch in plan.branches if branch.type in self.types)
+        branches = tuple(
+            replace(branch, where=orphans.among(branch.where, self.types))
+            for branch in plan.branches
+            if branch.type in self.types
+        )
         await self._fill(sorted({branch.type for branch in branches}))
         after = plan.after
         if after is not None:
@@ -153,7 +157,7 @@ def _body(resource: Resource) -> Body:
 
 def _lent(version: Version, tenant: str) -> Version:
     """Give a version as the tenant's; its position 0 says that it is not stored."""
-    return with_(version, key=Key(tenant, version.key.type, version.key.id), position=0)
+    return replace(version, key=Key(tenant, version.key.type, version.key.id), position=0)
 
 
 class Shelved:

@@ -15,6 +15,7 @@ import msgspec
 
 from fhir_server.access import Access, covers
 from fhir_server.context import Context
+from fhir_server.durable import sync_folder
 from fhir_server.interactions import answer, entry
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.jobs import job as jobs
@@ -199,11 +200,7 @@ def _write(file: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     part.replace(file)
     for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
 
 
 def _remove(folder: Path) -> None:

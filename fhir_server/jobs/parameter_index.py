@@ -6,8 +6,8 @@ knows it, then gives what was there before its values; only then can the paramet
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -30,17 +30,24 @@ GRACE_S = 4 * LOOK_S
 _FEEDS = "feeds"
 _STEP = 100
 _TELL_S = 1.0
-_KEEP_PLACE = 5_000
+_FOLLOWED = frozenset({TYPE})
 _OURS = Owner("hounsfield")
 
 Ours = Callable[[str], Context]
+
+
+class Followed(Care, Protocol):
+    """A store's care and its change feed, which need not give the contents of Binaries."""
+
+    def changes(self, after: int, types: frozenset[str] | None = None) -> AsyncIterator[Version]:
+        """Follow every version with a position above `after`, of some types or all."""
 
 
 class ParameterIndex:
     """Follows SearchParameter resources and indexes what they name."""
 
     def __init__(
-        self, care: Care, uploaded: Uploaded, ours: Ours, *, grace: float = GRACE_S
+        self, care: Followed, uploaded: Uploaded, ours: Ours, *, grace: float = GRACE_S
     ) -> None:
         self._care = care
         self._uploaded = uploaded
@@ -58,13 +65,11 @@ class ParameterIndex:
         documents = self._ours(tenancy.DEFAULT).services.documents
         found = await documents.get(tenancy.DEFAULT, _FEEDS, KIND)
         kept = int(found.value) if found else 0
-        async for version in self._ours(tenancy.DEFAULT).services.store.changes(kept):
-            ours = version.key.type == TYPE
-            if ours:
+        async for version in self._care.changes(kept, _FOLLOWED):
+            if version.key.type == TYPE:
                 await self.take(version)
-            if ours or version.position >= kept + _KEEP_PLACE:
-                kept = version.position
-                await documents.put(tenancy.DEFAULT, _FEEDS, KIND, str(kept).encode())
+            place = str(version.position).encode()
+            await documents.put(tenancy.DEFAULT, _FEEDS, KIND, place)
 
     async def take(self, version: Version) -> None:
         """Bring one version of a SearchParameter into use, or take the parameter out of use."""

@@ -1,6 +1,6 @@
 """A job shown as a FHIR Task of the same id: https://hl7.org/fhir/R4/task.html"""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from fhir_server.access import everything
 from fhir_server.context import Context

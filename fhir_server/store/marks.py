@@ -35,11 +35,21 @@ def put(text: bytes, at: slice, sha256: str) -> bytes:
     return text[: at.start - len(DATA)] + MARK + sha256.encode() + text[at.stop :]
 
 
+def add(text: bytes, sha256: str) -> bytes:
+    """Give JSON that ends with the end of a Binary without a content, with a mark as its last member."""
+    return b'%b,%b%b"}' % (text[:-1], MARK, sha256.encode())
+
+
+def around(body: bytes) -> tuple[bytes, bytes]:
+    """Give the JSON before and after the place where the base64 belongs that a mark stands for."""
+    start = body.index(MARK)
+    return body[:start] + DATA, body[start + len(MARK) + SHA256 :]
+
+
 def filled(body: bytes, data: bytes) -> bytes:
     """Give JSON with the content in place of its mark."""
-    start = body.index(MARK)
-    end = start + len(MARK) + SHA256
-    return body[:start] + DATA + base64.b64encode(data) + body[end:]
+    head, tail = around(body)
+    return head + base64.b64encode(data) + tail
 
 
 def decoded(encoded: bytes) -> bytes | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+from msgspec.structs import replace
 
 from fhir_server.search.expression import Plan
 from fhir_server.search.match import Clinical
 from fhir_server.search.values import IndexValues, no_values
 from fhir_server.store import scan
 from fhir_server.store.port import (
+    PLACES,
     Change,
     Document,
     Extract,
@@ -170,9 +172,11 @@ class MemoryStore:
 
     async def count(self, plan: Plan) -> int:
         """Give the number of all matches, whatever the plan's limit and cursor."""
-        return len(self._page(dataclasses.replace(plan, limit=None, after=None)))
+        return len(self._page(replace(plan, limit=None, after=None)))
 
-    async def changes(self, after: int) -> AsyncIterator[Version]:
+    async def changes(
+        self, after: int, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Version]:
         """Follow every version with a position above `after`, in order, until the store closes."""
         woken = asyncio.Event()
         self._followers.add(woken)
@@ -182,7 +186,8 @@ class MemoryStore:
                 start = bisect_right(self._log, after, key=lambda version: version.position)
                 for version in self._log[start:]:
                     after = version.position
-                    yield version
+                    if types is None or version.key.type in types or not after % PLACES:
+                        yield version
                 if after >= self._last:
                     await woken.wait()
         finally:
@@ -261,7 +266,7 @@ class MemoryStore:
             if current != precondition.version_id:
                 raise VersionConflict(precondition.key, current)
             return
-        plan = dataclasses.replace(precondition.plan, limit=_MOST_FOUND, after=None)
+        plan = replace(precondition.plan, limit=_MOST_FOUND, after=None)
         found = [match.version.key for match in self._page(plan)]
         others = tuple(key for key in found if key != precondition.apart_from)
         if others:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,8 +21,10 @@ from fhir_server.store.marks import TYPE
 from fhir_server.store.port import (
     Blobs,
     Body,
+    Brought,
     Care,
     Change,
+    Content,
     ContentGone,
     Key,
     Match,
@@ -38,19 +41,58 @@ from resources.outcome import Invalid
 LARGE: Final = 256 * 1024
 _PAGE: Final = 500
 _TRIES: Final = 5
+_LOST: Final = "the content of a Binary is missing"
 
 
 class OutOfLine:
-    """Satisfies `Store` over another one; contents of more than `large` bytes are kept in `blobs`."""
+    """Satisfies `Store` over another one; contents of more than `large` bytes are kept in `blobs`.
 
-    def __init__(self, store: Store, care: Care, blobs: Blobs, *, large: int = LARGE) -> None:
+    Where `whole` is off the resources that it gives have marks for them; `brought` is what each Binary that
+    is written has as its content.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        care: Care,
+        blobs: Blobs,
+        *,
+        large: int = LARGE,
+        whole: bool = True,
+        brought: Brought | None = None,
+    ) -> None:
         self._store = store
         self._care = care
         self._blobs = blobs
         self._large = large
+        self._gives_whole = whole
+        self._brought = brought
         self.count = store.count
         self.position = store.position
         self.explain = store.explain
+
+    # --- Contents ---
+
+    @property
+    def marked(self) -> OutOfLine:
+        """Give the store as it is without large contents."""
+        return OutOfLine(self._store, self._care, self._blobs, large=self._large, whole=False)
+
+    def bringing(self, brought: Brought) -> OutOfLine:
+        """Give the marked store where each Binary that is written has this content."""
+        return OutOfLine(self._store, self._care, self._blobs, whole=False, brought=brought)
+
+    async def content(self, tenant: str, body: bytes) -> Content | None:
+        """Give the content that a Binary's JSON has a mark for; raises StoreUnavailable where it is lost."""
+        sha256 = marks.of(TYPE, body)
+        if sha256 is None:
+            return None
+        size = await self._blobs.size(tenant, sha256)
+        if size is None:
+            raise StoreUnavailable(_LOST)
+        return Content(size, partial(self._blobs.pieces, tenant, sha256), *marks.around(body))
+
+    # --- Store ---
 
     async def read(self, key: Key) -> Version | None:
         """Give the current version, or None."""
@@ -97,9 +139,11 @@ class OutOfLine:
             return found
         return [replace(match, version=await self._whole(match.version)) for match in found]
 
-    async def changes(self, after: int) -> AsyncIterator[Version]:
-        """Follow every version with a position above `after`."""
-        async for version in self._store.changes(after):
+    async def changes(
+        self, after: int, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Version]:
+        """Follow every version with a position above `after`, of some types or all."""
+        async for version in self._store.changes(after, types):
             yield await self._whole(version)
 
     async def purge(self, key: Key) -> int:
@@ -148,7 +192,11 @@ class OutOfLine:
     async def _marked(self, change: Change) -> Change:
         if change.key.type != TYPE or change.body is None:
             return change
-        tail = await self._without(change.key.tenant, change.body.tail)
+        if self._brought is not None:
+            await self._blobs.keep(change.key.tenant, self._brought)
+            tail: bytes | None = marks.add(change.body.tail, self._brought.sha256)
+        else:
+            tail = await self._without(change.key.tenant, change.body.tail)
         return change if tail is None else replace(change, body=Body(change.body.head, tail))
 
     async def _taken(self, past: Past) -> Past:
@@ -177,12 +225,12 @@ class OutOfLine:
     async def _whole(self, version: Version) -> Version:
         """Give a version with its content in place; raises StoreUnavailable where that is lost."""
         body = version.body
-        sha256 = marks.of(version.key.type, body)
+        sha256 = marks.of(version.key.type, body) if self._gives_whole else None
         if body is None or sha256 is None:
             return version
         data = await self._blobs.get(version.key.tenant, sha256)
         if data is None:
-            raise StoreUnavailable("the content of a Binary is missing")
+            raise StoreUnavailable(_LOST)
         return replace(version, body=await asyncio.to_thread(marks.filled, body, data))
 
     async def _named(self, scope: Scope) -> set[str]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from msgspec import Struct
 
@@ -19,6 +19,8 @@ from fhir_server.search.expression import Plan, SortKey
 from fhir_server.search.values import IndexValues
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+PLACES = 5_000
+"""How far apart the versions are that every follower of the feed is given, to keep a place by."""
 
 
 class Key(Struct, frozen=True, order=True):
@@ -179,8 +181,8 @@ class Store(Protocol):
     async def count(self, plan: Plan) -> int:
         """Give the number of all matches, whatever the plan's limit and cursor."""
 
-    def changes(self, after: int) -> AsyncIterator[Version]:
-        """Follow every version with a position above `after`, in order, waiting for new ones; never ends."""
+    def changes(self, after: int, types: frozenset[str] | None = None) -> AsyncIterator[Version]:
+        """Follow versions above `after` in order, for ever: all, or those of types and every PLACES-th."""
 
     async def position(self) -> int:
         """Give the position of the newest version, 0 in an empty store."""
@@ -303,6 +305,43 @@ class Copied(Protocol):
         """
 
 
+class Brought(Struct, frozen=True):
+    """A content that waits in a file until it is kept: its size in bytes, its SHA-256 in hexadecimal."""
+
+    file: BinaryIO
+    size: int
+    sha256: str
+
+
+class Content(Struct, frozen=True):
+    """A large content that a resource's JSON names: its size in bytes, and how its bytes are read.
+
+    `head` and `tail` are the JSON before and after its base64.
+    """
+
+    size: int
+    pieces: Callable[[int, int], AsyncIterator[bytes]]
+    head: bytes
+    tail: bytes
+
+
+class Contents(Protocol):
+    """Large contents beside a store, for who moves them in pieces instead of within their resources."""
+
+    @property
+    def marked(self) -> Store:
+        """Give the store as it is without them: in a Binary a mark stands for the content."""
+
+    def bringing(self, brought: Brought) -> Store:
+        """Give the marked store where each Binary that is written has this content."""
+
+    async def content(self, tenant: str, body: bytes) -> Content | None:
+        """Give the content that a Binary's JSON has a mark for, None where it has none.
+
+        Raises StoreUnavailable where it is lost.
+        """
+
+
 class Blobs(Protocol):
     """Large contents outside the store, by tenant and SHA-256 of their bytes."""
 
@@ -323,11 +362,22 @@ class Blobs(Protocol):
     async def put(self, tenant: str, data: bytes) -> str:
         """Keep a content, durable on return, and give its SHA-256 in hexadecimal; one that is there stays."""
 
+    async def keep(self, tenant: str, brought: Brought) -> None:
+        """Keep a content that waits in a file, durable on return; one that is there stays."""
+
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
 
-    def pieces(self, tenant: str, sha256: str) -> AsyncIterator[bytes]:
-        """Give a content piece by piece; raises ContentGone where it is missing."""
+    async def size(self, tenant: str, sha256: str) -> int | None:
+        """Give a content's size in bytes, or None where it is missing."""
+
+    def pieces(
+        self, tenant: str, sha256: str, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Give the bytes from `start` up to `stop` (or the end) of a content, piece by piece.
+
+        Raises ContentGone where it is missing, also when it goes away meanwhile.
+        """
 
     async def delete(self, tenant: str, sha256: str) -> None:
         """Remove a content if it is there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cmp_to_key
 
 from msgspec import Struct
@@ -55,26 +56,40 @@ def page(plan: Plan, records: Mapping[Key, Record], clinical: Clinical) -> Seque
 
 
 class _Tenant:
-    """The current resources of one tenant, as chains see them."""
+    """The current resources of one tenant, as chains see them; sorted by type once for a search."""
 
     def __init__(self, records: Mapping[Key, Record], tenant: str) -> None:
         self._records = records
         self._tenant = tenant
+        self._referrers: dict[str, dict[tuple[str, str, str], list[Candidate]]] = {}
+        self._of: defaultdict[str, list[Record]] = defaultdict(list)
+        for key, record in records.items():
+            if key.tenant == tenant and record.current.body is not None:
+                self._of[key.type].append(record)
 
-    def records(self, type: str) -> Iterator[Record]:
+    def records(self, type: str) -> Sequence[Record]:
         """Give what is stored and not deleted of a type."""
-        for key, record in self._records.items():
-            if key.tenant == self._tenant and key.type == type and record.current.body is not None:
-                yield record
+        return self._of.get(type, ())
 
-    def find(self, type: str) -> Iterable[Candidate]:
-        """Give every resource of the type."""
-        return (record.candidate for record in self.records(type))
+    def referring(self, type: str, atom: str, target: Candidate) -> Iterable[Candidate]:
+        """Give every resource of the type with a reference to the target at the atom."""
+        if type not in self._referrers:
+            self._referrers[type] = _by_target(record.candidate for record in self.records(type))
+        return self._referrers[type].get((atom, target.type, target.id), ())
 
     def get(self, type: str, id: str) -> Candidate | None:
         """Give one resource, or None where there is none or it is deleted."""
         record = self._records.get(Key(self._tenant, type, id))
         return None if record is None or record.current.body is None else record.candidate
+
+
+def _by_target(candidates: Iterable[Candidate]) -> dict[tuple[str, str, str], list[Candidate]]:
+    """Give who refers, by atom and by type and id of what is referred to."""
+    found: dict[tuple[str, str, str], list[Candidate]] = {}
+    for one in candidates:
+        for to in {(value.atom, value.type, value.id) for value in one.values.references}:
+            found.setdefault(to, []).append(one)
+    return found
 
 
 def _place(match: Match) -> Cursor:

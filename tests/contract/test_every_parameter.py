@@ -81,7 +81,9 @@ def test_every_parameter_answers(
     stores: ThreeWays, pairs: list[tuple[str, Parameter]], record_property: Any
 ) -> None:
     for type_, parameter in pairs:
-        stores.found(type_, f"{parameter.code}={quote(some_value(parameter))}")
+        asked = f"{parameter.code}={quote(some_value(parameter))}"
+        meant, *others = stores.each(type_, asked)
+        assert others == [meant, meant], (type_, asked)
     record_property("proof", f"{len(pairs)} parameters of types answer in three stores")
 
 

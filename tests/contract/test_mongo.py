@@ -1,19 +1,15 @@
-"""What only the MongoDB adapter promises: indexes that are used, shard keys, turns, faults that pass."""
+"""What only the MongoDB adapter promises: indexes that are used, shard keys, servers that will not do."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import mongod
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener
 from stored import Clock, clinical, delete, drop, ids, key, named, plan, put
 
@@ -43,31 +39,19 @@ from fhir_server.search.values import (
     no_values,
 )
 from fhir_server.settings import SettingsError
-from fhir_server.store.mongo import connection, contents, faults, links, turn
-from fhir_server.store.mongo.keys import HEAD, successor
+from fhir_server.store.mongo import connection, contents, links
 from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.port import (
     Body,
     Change,
-    MatchConflict,
     NoMatch,
-    Page,
     SchemaTooNew,
-    Scope,
     StoreUnavailable,
     VersionIs,
 )
 from resources.outcome import TooCostly, TooLarge
 
 NEWEST = (Sort("value", "date", ("Observation.effective",), descending=True),)
-
-
-@given(st.text(max_size=4), st.text(max_size=6))
-def test_a_text_begins_so_exactly_if_it_lies_below_the_successor(start: str, text: str) -> None:
-    end = successor(start)
-    for candidate in (text, start + text, start + "\U0010ffff" + text):
-        inside = candidate >= start and (end is None or candidate < end)
-        assert inside == candidate.startswith(start)
 
 
 # --- indexes ---
@@ -302,202 +286,6 @@ async def test_every_write_command_carries_the_shard_key(
             assert command["writeConcern"] == {"w": "majority", "j": True}, command
 
 
-# --- several processes ---
-
-
-@pytest.fixture
-async def two(mongo_url: str, clock: Clock) -> AsyncIterator[tuple[MongoStore, MongoStore]]:
-    """Two stores on one database, as two processes have."""
-    url = named(mongo_url)
-    stores = tuple(MongoStore(url, clinical=clinical, clock=clock) for _ in range(2))
-    await asyncio.gather(*(store.open() for store in stores))
-    yield stores  # type: ignore[misc]
-    for store in stores:
-        await store.close()
-    await drop(url)
-
-
-async def outcome(commit: Any) -> Any:
-    try:
-        return await commit
-    except MatchConflict as refusal:
-        return refusal
-
-
-async def test_100_conditional_creates_through_two_processes_make_one(two: Any) -> None:
-    mrn = TokenValue("Patient.identifier", "urn:mrn", "17")
-    doors = (
-        plan(Token(mrn.atom, "urn:mrn", "17")),
-        plan(Token(mrn.atom, None, "17")),
-        plan(And((Token(mrn.atom, "urn:mrn", None), Not(Token("Patient.gender", None, "x"))))),
-    )
-    outcomes = await asyncio.gather(
-        *(
-            outcome(two[n % 2].commit([put(key(f"p{n}"), mrn)], [NoMatch(doors[n % 3])]))
-            for n in range(100)
-        )
-    )
-    (made,) = [one for one in outcomes if not isinstance(one, MatchConflict)]
-    assert {o.found for o in outcomes if isinstance(o, MatchConflict)} == {(made[0].key,)}
-    assert await two[0].count(plan()) == await two[1].count(plan()) == 1
-
-
-async def test_two_processes_take_turns_without_gaps(two: Any) -> None:
-    feed = two[1].changes(0)
-    await asyncio.gather(
-        *(two[n % 2].commit([put(key(), text=str(n)), put(key(f"p{n}"))]) for n in range(40))
-    )
-    seen = [await asyncio.wait_for(anext(feed), 10) for _ in range(80)]
-    assert [version.position for version in seen] == list(range(1, 81))
-    assert [v.version_id for v in seen if v.key == key()] == list(range(1, 41))
-    await two[0].commit([put(key("late"))])
-    assert (await asyncio.wait_for(anext(feed), 10)).key.id == "late"
-    await feed.aclose()
-    assert await two[0].verify() == []
-
-
-async def test_the_transaction_of_a_dead_process_is_ended_by_the_next(
-    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server itself would keep the others out for a minute."""
-    monkeypatch.setattr(turn, "_LONG_MS", 200)
-    database = mongo._database
-    async with AsyncMongoClient[Any](mongo._url) as client:
-        session = client.start_session()
-        await session.start_transaction()
-        dead = client[database.name]
-        await dead["head"].update_one(HEAD, {"$inc": {"position": 7}}, session=session)
-        sign = {"tenant": "", "session": session.session_id}
-        past = datetime.now(UTC) - timedelta(seconds=60)
-        await database["writers"].insert_one({"_id": "x", "id": "x", "beat": past, **sign})
-        begun = time.monotonic()
-        (version,) = await mongo.commit([put(key())])
-        assert time.monotonic() - begun < 20
-        assert version.position == 1
-        assert await database["writers"].count_documents({"_id": "x"}) == 0
-        await session.end_session()
-
-
-# --- faults that pass ---
-
-
-@pytest.fixture
-async def failing(mongo_url: str, clock: Clock) -> AsyncIterator[Any]:
-    """A store, and a way to have the server fail its commands a number of times."""
-    if mongod.given():
-        pytest.skip("the server that MONGO_TEST_URI names has no failpoints")
-    url = f"{named(mongo_url)}&appName=failing"
-    store = MongoStore(url, clinical=clinical, clock=clock)
-    await store.open()
-    async with AsyncMongoClient[Any](mongo_url) as client:
-
-        async def fail(times: int, *commands: str, **how: Any) -> None:
-            data = {"failCommands": list(commands), "appName": "failing", **how}
-            mode = {"times": times} if times else "off"
-            await client.admin.command(
-                {"configureFailPoint": "failCommand", "mode": mode, "data": data}
-            )
-
-        yield store, fail
-        await fail(0, "ping")
-    await store.close()
-    await drop(url)
-
-
-FAULTS: list[tuple[str, dict[str, Any]]] = [
-    ("commitTransaction", {"closeConnection": True}),
-    (
-        "commitTransaction",
-        {"errorCode": 91, "errorLabels": ["UnknownTransactionCommitResult"]},
-    ),
-    ("commitTransaction", {"errorCode": 251, "errorLabels": ["TransientTransactionError"]}),
-    ("insert", {"closeConnection": True}),
-    ("insert", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
-    ("findAndModify", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
-]
-
-
-@pytest.mark.parametrize(("command", "how"), FAULTS, ids=repr)
-async def test_a_commit_that_meets_a_passing_fault_is_done_exactly_once(
-    failing: Any, command: str, how: dict[str, Any]
-) -> None:
-    store, fail = failing
-    await store.commit([put(key(), text="one")])
-    await fail(2, command, **how)
-    written = await asyncio.gather(
-        *(store.commit([put(key(), text=str(n)), put(key(f"p{n}"))]) for n in range(10))
-    )
-    assert sorted(v.version_id for v, _ in written) == list(range(2, 12))
-    assert sorted(v.position for pair in written for v in pair) == list(range(2, 22))
-    assert len(await store.history(Scope("north", "Patient", "a"), Page(100))) == 11
-    assert await store.verify() == []
-
-
-async def test_a_write_that_cannot_be_done_leaves_nothing_and_the_next_one_works(
-    failing: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, fail = failing
-    monkeypatch.setattr(turn, "_PATIENCE_S", 0.5)
-    labels = ["UnknownTransactionCommitResult"]
-    await fail(1000, "commitTransaction", errorCode=64, errorLabels=labels)
-    with pytest.raises(StoreUnavailable, match="not known"):
-        await store.commit([put(key())])
-    await fail(0, "ping")
-    await store.commit([put(key("b"))])
-    assert await store.verify() == []
-
-
-async def test_reads_meet_a_passing_fault_once_and_tell_a_lasting_one(failing: Any) -> None:
-    store, fail = failing
-    await store.commit([put(key())])
-    await fail(1, "find", closeConnection=True)
-    assert (await store.read(key())).version_id == 1
-    await fail(1000, "find", closeConnection=True)
-    with pytest.raises(StoreUnavailable):
-        await store.read(key())
-    await fail(1, "aggregate", errorCode=50)
-    with pytest.raises(TooCostly):
-        await store.count(plan())
-
-
-async def test_a_cancellation_that_the_driver_forgets_is_remembered() -> None:
-    """As `asyncio.wait_for` forgets one that comes just as what it waits for is done."""
-    reached: list[str] = []
-
-    async def work() -> None:
-        with faults.told():
-            try:
-                await asyncio.sleep(10)
-            except asyncio.CancelledError:
-                reached.append("forgotten")
-        reached.append("never")
-
-    async def cleans_up() -> None:
-        try:
-            await asyncio.sleep(10)
-        finally:
-            with faults.told():
-                await asyncio.sleep(0)
-            reached.append("cleaned")
-
-    for coroutine in (work(), cleans_up()):
-        task = asyncio.create_task(coroutine)
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert reached == ["forgotten", "cleaned"]
-
-
-async def test_the_feed_outlives_a_fault(failing: Any) -> None:
-    store, fail = failing
-    await store.commit([put(key())])
-    feed = store.changes(0)
-    await fail(6, "find", closeConnection=True)
-    assert (await asyncio.wait_for(anext(feed), 30)).position == 1
-    await feed.aclose()
-
-
 # --- servers that will not do, values that cannot be stored ---
 
 
@@ -554,18 +342,6 @@ async def test_verify_tells_what_is_lost(mongo: MongoStore) -> None:
     assert len(await mongo.verify()) == 3
     await mongo._database["resources"].update_one({"id": "o2"}, {"$unset": {"index": 1}})
     assert len(await mongo.verify()) == 4
-
-
-async def test_values_that_cannot_be_stored_fail_their_own_commit_only(mongo: MongoStore) -> None:
-    bad = put(key("bad"), TokenValue("Patient.identifier", "", "\ud800"))
-    results = await asyncio.gather(
-        *(mongo.commit([put(key(f"p{n}"))] + [bad] * (n == 3)) for n in range(8)),
-        return_exceptions=True,
-    )
-    assert [n for n, r in enumerate(results) if isinstance(r, Exception)] == [3]
-    assert isinstance(results[3], UnicodeEncodeError)
-    assert await mongo.count(plan()) == 7
-    assert await mongo.verify() == []
 
 
 async def test_what_no_document_can_hold_is_refused_before_it_is_written(

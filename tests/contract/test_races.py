@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from stored import ids, key, plan, put
 
 from fhir_server.search.expression import Cursor, Token
@@ -65,6 +66,24 @@ async def test_a_refused_commit_takes_no_other_with_it(store: Any) -> None:
         for name in (f"p{n}", f"q{n}"):
             assert (await store.read(key(name)) is None) == (n % 3 == 0)
     assert await store.count(plan()) == 81
+
+
+@pytest.fixture(params=["sqlite", "mongo"])
+def encoding(request: pytest.FixtureRequest) -> Any:
+    """A store that writes texts as UTF-8, which a surrogate is not."""
+    return request.getfixturevalue(request.param)
+
+
+async def test_values_that_cannot_be_stored_fail_their_own_commit_only(encoding: Any) -> None:
+    bad = put(key("bad"), TokenValue("Patient.identifier", "", "\ud800"))
+    results = await asyncio.gather(
+        *(encoding.commit([put(key(f"p{n}"))] + [bad] * (n == 3)) for n in range(8)),
+        return_exceptions=True,
+    )
+    assert [n for n, r in enumerate(results) if isinstance(r, Exception)] == [3]
+    assert isinstance(results[3], UnicodeEncodeError)
+    assert await encoding.count(plan()) == 7
+    assert await encoding.verify() == []
 
 
 async def test_a_cancelled_caller_harms_nobody(store: Any) -> None:

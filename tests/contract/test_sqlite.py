@@ -33,7 +33,6 @@ from fhir_server.search.expression import (
 from fhir_server.search.values import DateValue, ReferenceValue, TextValue, TokenValue
 from fhir_server.store.port import SchemaTooNew, StoreUnavailable, VersionIs
 from fhir_server.store.sqlite import schema
-from fhir_server.store.sqlite.conditions import successor
 from fhir_server.store.sqlite.keys import HASH_BYTES, Hashes, double, ordinal
 from fhir_server.store.sqlite.store import SqliteStore
 
@@ -46,20 +45,6 @@ def test_ordinals_order_as_doubles_do(a: float, b: float) -> None:
     assert (ordinal(a) == ordinal(b)) == (a == b)
     assert double(ordinal(a)) == a
     assert -(2**63) <= ordinal(a) < 2**63
-
-
-@given(st.text(max_size=4), st.text(max_size=6))
-def test_a_text_begins_so_exactly_if_it_lies_below_the_successor(start: str, text: str) -> None:
-    end = successor(start)
-    for candidate in (text, start + text, start + "\U0010ffff" + text):
-        inside = candidate >= start and (end is None or candidate < end)
-        assert inside == candidate.startswith(start)
-
-
-@pytest.mark.parametrize("start", ["\ud7ff", "a\ud7ff", "\U0010ffff", "a\U0010ffff", ""])
-def test_the_successor_is_a_text_that_can_be_stored(start: str) -> None:
-    end = successor(start)
-    assert end is None or (end.encode() and end > start)
 
 
 def test_uids_of_one_study_share_a_stem_and_differ() -> None:
@@ -181,6 +166,55 @@ async def test_a_read_past_its_budget_is_finished_in_a_thread(
     assert await busy.count(plan(CODE, "Observation")) == 133
 
 
+@pytest.mark.parametrize("where", [CODE, SUBJECT, And((CODE, DATE)), Text("Observation.note", "a")])
+async def test_a_page_is_the_same_however_much_was_looked_into_beforehand(
+    busy: SqliteStore, monkeypatch: pytest.MonkeyPatch, where: Expression
+) -> None:
+    asked = plan(where, "Observation", sort=NEWEST, limit=10)
+    straight = await busy.search(asked)
+    monkeypatch.setattr("fhir_server.store.sqlite.reader._STRAIGHT", -1)
+    quickly = await busy.search(asked)
+    monkeypatch.setattr("fhir_server.store.sqlite.store._BUDGET", -1)
+    thoroughly = await busy.search(asked)
+    assert len(straight) == 10
+    assert straight == quickly == thoroughly
+
+
+SPANS = {"long": (1_000, 9_000), "early": (1_000, 1_999), "late": (7_000, 7_999)}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("ge", {"long", "late"}),
+        ("gt", {"long", "late"}),
+        ("sa", {"late"}),
+        ("lt", {"long", "early"}),
+        ("le", {"long", "early"}),
+        ("eb", {"early"}),
+        ("eq", set()),
+        ("ne", {"long", "early", "late"}),
+    ],
+)
+async def test_what_the_clinical_date_alone_does_not_tell_is_looked_up(
+    sqlite: SqliteStore, prefix: Any, found: set[str]
+) -> None:
+    final = TokenValue("Observation.status", "", "final")
+    dated = [
+        put(
+            key(id_, "Observation"),
+            final,
+            DateValue("Observation.effective", low, high),
+            clinical=low,
+        )
+        for id_, (low, high) in SPANS.items()
+    ]
+    await sqlite.commit([*dated, put(key("undated", "Observation"), final)])
+    asked = DateRange("Observation.effective", prefix, 5_000, 5_999)
+    where = And((Token("Observation.status", None, "final"), asked))
+    assert set(ids(await sqlite.search(plan(where, "Observation")))) == found
+
+
 async def test_a_closed_or_unopened_store_is_unavailable(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.sqlite")
     with pytest.raises(StoreUnavailable):
@@ -244,20 +278,6 @@ async def test_two_stores_share_one_file(sqlite: SqliteStore, tmp_path: Path, cl
     await feed.aclose()
     assert await other.verify() == []
     await other.close()
-
-
-async def test_values_that_cannot_be_stored_fail_their_own_commit_only(
-    sqlite: SqliteStore,
-) -> None:
-    bad = put(key("bad"), TokenValue("Patient.identifier", "", "\ud800"))
-    results = await asyncio.gather(
-        *(sqlite.commit([put(key(f"p{n}"))] + [bad] * (n == 3)) for n in range(8)),
-        return_exceptions=True,
-    )
-    assert [n for n, r in enumerate(results) if isinstance(r, Exception)] == [3]
-    assert isinstance(results[3], UnicodeEncodeError)
-    assert await sqlite.count(plan()) == 7
-    assert await sqlite.verify() == []
 
 
 async def test_the_log_is_copied_back_while_writes_go_on(

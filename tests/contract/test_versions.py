@@ -13,6 +13,7 @@ from fhir_server.search.expression import Token
 from fhir_server.search.values import TokenValue
 from fhir_server.store.port import (
     Change,
+    Key,
     MatchConflict,
     NoMatch,
     Page,
@@ -113,6 +114,16 @@ async def test_one_commit_may_write_a_key_twice(store: Any) -> None:
     assert json.loads((await store.read(key())).body)["x"] == "four"
     assert await store.search(plan(Token("Patient.identifier", None, "17"))) == []
     assert await store.count(plan()) == 1
+
+
+async def test_read_many_gives_more_than_one_statement_asks_for(store: Any) -> None:
+    names = [f"n{number}" for number in range(120)]
+    await store.commit([put(key(name)) for name in names])
+    await store.commit([delete(key("n7"))])
+    await store.commit([put(Key("south", "Patient", "n8"))])
+    found = await store.read_many([key(name) for name in (*names, "never")])
+    assert sorted(v.key.id for v in found) == sorted(set(names) - {"n7"})
+    assert {v.key.tenant for v in found} == {"north"}
 
 
 async def test_read_many_gives_each_that_exists_once(store: Any) -> None:
@@ -240,6 +251,27 @@ async def test_the_feed_begins_where_it_is_told(store: Any) -> None:
     await store.commit([put(key(name)) for name in "abcde"])
     feed = store.changes(3)
     assert [(await anext(feed)).key.id for _ in range(2)] == ["d", "e"]
+    await feed.aclose()
+
+
+async def test_a_feed_of_some_types_passes_over_the_others_and_waits(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory", "sqlite.reader", "mongo.store"):
+        monkeypatch.setattr(f"fhir_server.store.{module}.PLACES", 5)
+    other = "Organization"
+    for number in range(6):
+        await store.commit([put(Key("t", other, f"o{number}")), put(key(f"p{number}"))])
+    feed = store.changes(0, frozenset({other}))
+    given = [(v.position, v.key.type) for v in [await anext(feed) for _ in range(7)]]
+    assert [one for one in given if one[1] == other] == [(n, other) for n in range(1, 12, 2)]
+    assert [position for position, type_ in given if type_ != other] == [10]
+    waiting = asyncio.ensure_future(anext(feed))
+    await store.commit([put(key("passed"))])
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await store.commit([put(Key("t", other, "last"))])
+    assert (await asyncio.wait_for(waiting, 5)).key.id == "last"
     await feed.aclose()
 
 

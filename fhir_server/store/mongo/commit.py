@@ -24,9 +24,9 @@ class Commit(msgspec.Struct, frozen=True):
 
     @property
     def keys(self) -> Sequence[Key]:
-        """What is changed or must have a version."""
+        """What is changed or must have a version; what is created under an id of ours is new."""
         required = (p.key for p in self.preconditions if isinstance(p, VersionIs))
-        return [*(change.key for change in self.changes), *required]
+        return [*(c.key for c in self.changes if c.method != "POST"), *required]
 
     async def __call__(self, transaction: Transaction) -> list[Version]:
         """Check the preconditions, then gather the changes."""

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from fhir_server.search.expression import Branch, Cursor, Or, Plan, Sort, SortKey
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
+from fhir_server.store.beginnings import successor
 from fhir_server.store.mongo.conditions import NONE, Conditions, Resolved
-from fhir_server.store.mongo.keys import Filter, entries, entry, identity, successor
+from fhir_server.store.mongo.keys import Filter, entries, entry, identity
 from fhir_server.store.mongo.view import SEARCHED, Document
 
 Order = list[tuple[str, int]]

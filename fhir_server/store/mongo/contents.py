@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Final
+from typing import BinaryIO, Final
 
 from bson import Binary
 from pymongo.errors import DuplicateKeyError
@@ -20,13 +21,13 @@ from pymongo.errors import DuplicateKeyError
 from fhir_server.store.mongo import faults
 from fhir_server.store.mongo.keys import Filter
 from fhir_server.store.mongo.view import Database, Document, View
-from fhir_server.store.port import ContentGone
+from fhir_server.store.port import Brought, ContentGone
 
 PIECE: Final = 1 << 20
 LOOSE_MS: Final = 24 * 3_600_000
 """How long a content may wait, in milliseconds, for the first version that names it."""
 
-_TOGETHER: Final = 8
+_TOGETHER: Final = 2
 
 
 def of_content(tenant: str, sha256: str) -> Filter:
@@ -54,10 +55,14 @@ class MongoContents:
     async def put(self, tenant: str, data: bytes) -> str:
         """Keep a content, durable on return, and give its SHA-256."""
         sha256 = await asyncio.to_thread(_sha256, data)
-        with faults.told():
-            while not await self._touched(tenant, sha256):
-                await self._made(tenant, sha256, data)
+        await self.keep(tenant, Brought(io.BytesIO(data), len(data), sha256))
         return sha256
+
+    async def keep(self, tenant: str, brought: Brought) -> None:
+        """Keep a content that waits in a file, durable on return."""
+        with faults.told():
+            while not await self._touched(tenant, brought.sha256):
+                await self._made(tenant, brought)
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
@@ -66,23 +71,33 @@ class MongoContents:
         except ContentGone:
             return None
 
-    async def pieces(self, tenant: str, sha256: str) -> AsyncIterator[bytes]:
-        """Give a content piece by piece, as it is at one instant; raises ContentGone."""
+    async def size(self, tenant: str, sha256: str) -> int | None:
+        """Give a content's size in bytes, or None where it is missing."""
         with faults.told():
-            async with View(self._given()).instant() as view:
-                found = await view.one("contents", of_content(tenant, sha256), "_id_")
-                if found is None:
+            found = await View(self._given()).one("contents", of_content(tenant, sha256), "_id_")
+            return None if found is None else int(found["size"])
+
+    async def pieces(
+        self, tenant: str, sha256: str, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Give the bytes from `start` up to `stop` of a content, piece by piece; raises ContentGone.
+
+        Each piece is read alone, as whoever takes them may be slower than any cursor lives. Pieces never
+        change; where they are erased meanwhile, the next one is missing.
+        """
+        with faults.told():
+            view = View(self._given())
+            found = await view.one("contents", of_content(tenant, sha256), "_id_")
+            if found is None:
+                raise ContentGone
+            end = int(found["size"]) if stop is None else stop
+            where = {"tenant": tenant, "id": sha256}
+            for n in range(start // PIECE, -(-end // PIECE)):
+                piece = await view.one("pieces", {"_id": f"{found['of']}/{n}", **where}, "_id_")
+                if piece is None:
                     raise ContentGone
-                where = {"tenant": tenant, "id": sha256, "of": found["of"]}
-                cursor = view.database["pieces"].find(
-                    where, sort=[("n", 1)], hint="pieces", batch_size=2, session=view.session
-                )
-                left = int(found["size"])
-                async for piece in cursor:
-                    left -= len(piece["data"])
-                    yield piece["data"]
-                if left:
-                    raise ContentGone
+                at = n * PIECE
+                yield piece["data"][max(start - at, 0) : end - at]
 
     async def delete(self, tenant: str, sha256: str) -> None:
         """Remove a content that no version names."""
@@ -115,19 +130,18 @@ class MongoContents:
         )
         return done.matched_count > 0
 
-    async def _made(self, tenant: str, sha256: str, data: bytes) -> None:
+    async def _made(self, tenant: str, brought: Brought) -> None:
         """Write the pieces, then the document that makes them a content, unless another was faster."""
         mine, database, made = uuid.uuid4().hex, self._given(), self._clock()
+        sha256 = brought.sha256
         upload: Document = {"_id": mine, "tenant": tenant, "id": sha256, "made": made}
         await database["uploads"].insert_one(dict(upload))
-        for start in range(0, max(len(data), 1), PIECE * _TOGETHER):
-            part = data[start : start + PIECE * _TOGETHER]
-            cut = [part[at : at + PIECE] for at in range(0, len(part), PIECE)]
-            first = start // PIECE
+        for first in range(0, -(-brought.size // PIECE), _TOGETHER):
+            cut = await asyncio.to_thread(_cut, brought.file, first)
             await database["pieces"].insert_many(
                 [_piece(upload, first + n, one) for n, one in enumerate(cut)]
             )
-        content = {**of_content(tenant, sha256), "of": mine, "size": len(data), "names": 0}
+        content = {**of_content(tenant, sha256), "of": mine, "size": brought.size, "names": 0}
         try:
             await database["contents"].insert_one({**content, "made": made})
         except DuplicateKeyError:
@@ -141,6 +155,13 @@ class MongoContents:
     async def _finished(self, upload: Document) -> None:
         where = {name: upload[name] for name in ("_id", "tenant", "id")}
         await self._given()["uploads"].delete_one(where)
+
+
+def _cut(file: BinaryIO, first: int) -> list[bytes]:
+    """Give the pieces of a file from a first one on, as many as are written together."""
+    file.seek(first * PIECE)
+    part = file.read(_TOGETHER * PIECE)
+    return [part[at : at + PIECE] for at in range(0, len(part), PIECE)]
 
 
 def _piece(upload: Document, n: int, data: bytes) -> Document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fhir_server.search.expression import Kind
+from fhir_server.store.beginnings import successor
 from fhir_server.store.port import Key
 
 Filter = dict[str, Any]
@@ -30,9 +31,6 @@ a repetition of an element, with entries of its own."""
 
 HEAD: Final[Filter] = {"_id": "head", "tenant": "", "id": "head"}
 """The one document of `head`, which belongs to no tenant."""
-
-_LAST: Final = 0x10FFFF
-_SURROGATES: Final = (0xD800, 0xE000)
 
 
 def identity(tenant: str, type: str, id: str) -> str:
@@ -66,14 +64,3 @@ def begins(start: str) -> Filter:
         return {}
     end = successor(start)
     return {"$gte": start} if end is None else {"$gte": start, "$lt": end}
-
-
-def successor(start: str) -> str | None:
-    """Give the least text above all that begin with `start`; None if there is none."""
-    kept = start.rstrip(chr(_LAST))
-    if not kept:
-        return None
-    following = ord(kept[-1]) + 1
-    if following == _SURROGATES[0]:
-        following = _SURROGATES[1]
-    return kept[:-1] + chr(following)

@@ -6,10 +6,11 @@ The candidates are counted, up to a cap; a count is remembered for a minute, for
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Iterable
 from typing import Final
+
+from msgspec.structs import replace
 
 from fhir_server.search.expression import (
     And,
@@ -51,7 +52,7 @@ class Leading:
         """Give the plan with its conditions in order; it is counted outside any transaction of the view."""
         outside = View(view.database)
         branches = [await self._branch(outside, plan.tenant, b, resolved) for b in plan.branches]
-        return dataclasses.replace(plan, branches=tuple(branches))
+        return replace(plan, branches=tuple(branches))
 
     async def _branch(self, view: View, tenant: str, branch: Branch, resolved: Resolved) -> Branch:
         parts = list(_flat(branch.where))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 from functools import cmp_to_key
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from fhir_server.search.expression import Cursor, Plan
 from fhir_server.search.match import Clinical
@@ -101,7 +102,7 @@ async def _present(view: View, plan: Plan) -> Plan:
         return plan
     present = await view.types(plan.tenant)
     kept = tuple(branch for branch in plan.branches if branch.type in present)
-    return dataclasses.replace(plan, branches=kept)
+    return replace(plan, branches=kept)
 
 
 async def _page(view: View, compiler: Compiler, part: Part, limit: int | None) -> list[Match]:

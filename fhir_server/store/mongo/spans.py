@@ -127,6 +127,7 @@ def inside(node: Near, name: str) -> Filter:
     for field, at in (("v", node.z), ("x", node.x), ("y", node.y)):
         side = {"$subtract": [f"$$e.{field}", Int64(at)]}
         sides.append({"$multiply": [side, side]})
-    mine = {"$filter": {"input": "$index", "as": "e", "cond": {"$eq": ["$$e.a", name]}}}
+    entries = {"$ifNull": ["$index", []]}  # what is deleted has none, and may be looked at too
+    mine = {"$filter": {"input": entries, "as": "e", "cond": {"$eq": ["$$e.a", name]}}}
     near = {"$lte": [{"$add": sides}, Int64(node.reach**2)]}
     return {"$expr": {"$anyElementTrue": {"$map": {"input": mine, "as": "e", "in": near}}}}

@@ -27,12 +27,14 @@ from fhir_server.store.mongo import (
 from fhir_server.store.mongo.commit import Commit
 from fhir_server.store.mongo.contents import MongoContents
 from fhir_server.store.mongo.reader import Reader
+from fhir_server.store.mongo.recent import Recent
 from fhir_server.store.mongo.searches import Searches
-from fhir_server.store.mongo.transaction import Held, Work
+from fhir_server.store.mongo.transaction import Done, Held, Work
 from fhir_server.store.mongo.view import Database, View
 from fhir_server.store.mongo.view import Document as Fields
 from fhir_server.store.mongo.writer import Writer
 from fhir_server.store.port import (
+    PLACES,
     Change,
     Document,
     Extract,
@@ -82,6 +84,7 @@ class MongoStore:
         self._clock = clock
         self._opened: tuple[AsyncMongoClient[Fields], Database, Writer] | None = None
         self._followers: set[asyncio.Event] = set()
+        self._recent = Recent(_POLL_S)
         self.contents = MongoContents(lambda: self._database, clock)
         """Where the large contents of this store lie."""
 
@@ -94,7 +97,7 @@ class MongoStore:
             undo.push_async_callback(client.close)
             await connection.check(client)
             database = connection.database(client)
-            writer = Writer(database, self._clinical, self._searches, self._clock, self._wake)
+            writer = Writer(database, self._clinical, self._searches, self._clock, self._done)
             with faults.told():
                 await schema.prepare(database)
                 await writer.start()
@@ -220,7 +223,9 @@ class MongoStore:
         with faults.told():
             return await self._searches.count(self._view, plan)
 
-    async def changes(self, after: int) -> AsyncIterator[Version]:
+    async def changes(
+        self, after: int, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Version]:
         """Follow every version with a position above `after`, in order, waiting for new ones.
 
         Ends only when the store closes. Commits of other processes are seen within a second; while no primary
@@ -234,13 +239,17 @@ class MongoStore:
                 versions = await self._following(after)
                 for version in versions:
                     after = version.position
-                    yield version
+                    if types is None or version.key.type in types or not after % PLACES:
+                        yield version
                 if not versions:
                     await _wait(woken)
         finally:
             self._followers.discard(woken)
 
     async def _following(self, after: int) -> Sequence[Version]:
+        known = self._recent.after(after, _FEED)
+        if known is not None:
+            return known
         try:
             with faults.told():
                 async with self._view.instant() as view:
@@ -330,6 +339,13 @@ class MongoStore:
 
     def _place(self, tenant: str, namespace: str, key: str) -> documents.Place:
         return documents.Place(tenant, namespace, key, self._clock())
+
+    def _done(self, done: Done) -> None:
+        """Tell those who follow the feed what was written."""
+        if done.erased:
+            self._recent.forget()
+        self._recent.add(done.made)
+        self._wake()
 
     def _wake(self) -> None:
         for follower in self._followers:

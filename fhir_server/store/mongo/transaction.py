@@ -7,13 +7,13 @@ positions have no gaps and are seen in order, and a NoMatch holds against every 
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
-from pymongo import InsertOne, ReplaceOne
+from pymongo import ReplaceOne
+from pymongo.errors import BulkWriteError
 
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
 from fhir_server.search.values import IndexValues
@@ -36,6 +36,7 @@ from fhir_server.store.port import (
     VersionIs,
 )
 
+_DUPLICATE: Final = 11_000
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
 
@@ -49,7 +50,7 @@ class Work(Protocol):
 
     @property
     def keys(self) -> Sequence[Key]:
-        """The keys whose newest versions it must know."""
+        """The keys whose newest versions it must know; others that it writes are taken for new."""
 
     async def __call__(self, transaction: Transaction) -> Any:
         """Do it within a transaction; raises one of REFUSALS before it writes anything."""
@@ -57,6 +58,22 @@ class Work(Protocol):
 
 class Held(Exception):
     """Nothing may be purged now: a copy is being made."""
+
+
+class Taken(Exception):
+    """Something of what was taken for new is there already; carries the keys among which it is."""
+
+    def __init__(self, keys: frozenset[Key]) -> None:
+        super().__init__("a resource is not new")
+        self.keys = keys
+
+
+class Done(NamedTuple):
+    """What a transaction came to: each work's result or refusal, the versions made, if any was erased."""
+
+    outcomes: list[Any]
+    made: list[Version]
+    erased: bool
 
 
 class Lost(Exception):
@@ -92,22 +109,27 @@ class Transaction:
         self._heads: dict[str, _Head] = {}
         self._pending: dict[str, Document] = {}
         self._superseded: list[Document] = []
-        self._logged: list[Document] = []
+        self._made: list[Version] = []
+        self._logged = 0
+        self._erased = False
         self._contents: Counter[tuple[str, str]] = Counter()
         self._updated = int(head["updated"])
         self._position = 0
         self._latest: int | None = None
 
-    async def run(self, group: Sequence[Work]) -> list[Any]:
-        """Do all the work that is not refused; gives each one's result, or its refusal."""
+    async def run(self, group: Sequence[Work], doubted: Iterable[Key] = ()) -> Done:
+        """Do all the work that is not refused; `doubted` may be there though a work takes it for new.
+
+        Raises Taken where something else is.
+        """
         self._position = self._head["position"] - sum(one.weight for one in group)
-        await self._know([key for one in group for key in one.keys])
+        await self._know([*doubted, *(key for one in group for key in one.keys)])
         outcomes = [await self._outcome(one) for one in group]
         await self.flush()
         taken = self._head["position"], self._head["updated"]
         if (self._position, self._updated) != taken:
             await self._correct()
-        return outcomes
+        return Done(outcomes, self._made, self._erased)
 
     async def require(self, index: int, precondition: Precondition) -> None:
         """Check one precondition; raises VersionConflict or MatchConflict."""
@@ -119,7 +141,7 @@ class Transaction:
                 raise VersionConflict(precondition.key, current)
             return
         await self.flush()
-        plan = dataclasses.replace(precondition.plan, limit=MOST_FOUND, after=None)
+        plan = msgspec.structs.replace(precondition.plan, limit=MOST_FOUND, after=None)
         found = [m.version.key for m in await self._searches.search(self.view, plan)]
         others = tuple(key for key in found if key != precondition.apart_from)
         if others:
@@ -171,6 +193,7 @@ class Transaction:
     def purged(self, key: Key, count: int) -> None:
         """Take note that former versions of a known key are gone."""
         self._heads[named(key)].purged += count
+        self._erased = True
 
     def searched(self, key: Key, values: IndexValues) -> Document:
         """Give what a search sees of a resource."""
@@ -189,11 +212,12 @@ class Transaction:
             await database["history"].insert_many(self._superseded, session=session)
         if self._pending:
             await self._write_current()
-        if self._logged:
-            await database["changes"].insert_many(self._logged, session=session)
+        if self._logged < len(self._made):
+            logged = [versions.logged(version) for version in self._made[self._logged :]]
+            await database["changes"].insert_many(logged, session=session)
         if self._contents:
             await contents.count(self.view, self._contents)
-        self._superseded, self._pending, self._logged = [], {}, []
+        self._superseded, self._pending, self._logged = [], {}, len(self._made)
         self._contents.clear()
 
     async def _outcome(self, work: Work) -> Any:
@@ -210,6 +234,8 @@ class Transaction:
     async def _know(self, keys: Sequence[Key]) -> None:
         """Read the newest versions of keys."""
         by_name = {named(key): key for key in keys}
+        if not by_name:
+            return
         for name, found in (await Reader(self.view).heads(by_name)).items():
             version = versions.of_document(found, by_name[name])
             purged = found.get("purged", 0)
@@ -231,28 +257,40 @@ class Transaction:
         seen = {} if version.body is None else self.searched(version.key, values)
         extra = {"purged": head.purged} if head.purged else {}
         self._pending[name] = versions.current(version, head.place, {**seen, **extra})
-        self._logged.append(versions.logged(version))
+        self._made.append(version)
         sha256 = marks.of(version.key.type, version.body)
         if sha256 is not None:
             self._contents[version.key.tenant, sha256] += 1
 
     async def _write_current(self) -> None:
         """Insert what is new; replace what was there, if it has the version that was read."""
-        writes: list[InsertOne[Document] | ReplaceOne[Document]] = []
+        new: list[Document] = []
+        changed: list[ReplaceOne[Document]] = []
         for name, document in self._pending.items():
             head = self._heads[name]
             if head.written is None:
-                writes.append(InsertOne(document))
+                new.append(document)
             else:
                 was: dict[str, Any] = {**of_key(head.version.key), "version": head.written}
-                writes.append(ReplaceOne(was, document, hint="_id_"))
+                changed.append(ReplaceOne(was, document, hint="_id_"))
             head.written = head.version.version_id
-        replaced = sum(isinstance(write, ReplaceOne) for write in writes)
-        done = await self.view.database["resources"].bulk_write(
-            writes, ordered=False, session=self.view.session
-        )
-        if done.matched_count != replaced:
-            raise Lost("a resource was not at the version that was read")
+        resources, session = self.view.database["resources"], self.view.session
+        if new:
+            await self._insert(new)
+        if changed:
+            done = await resources.bulk_write(changed, ordered=False, session=session)
+            if done.matched_count != len(changed):
+                raise Lost("a resource was not at the version that was read")
+
+    async def _insert(self, new: Sequence[Document]) -> None:
+        """Insert the first versions of resources; raises Taken."""
+        try:
+            await self.view.database["resources"].insert_many(new, session=self.view.session)
+        except BulkWriteError as fault:
+            if any(error["code"] == _DUPLICATE for error in fault.details["writeErrors"]):
+                keys = (self._heads[document["_id"]].version.key for document in new)
+                raise Taken(frozenset(keys)) from fault
+            raise
 
 
 def _nothing(key: Key) -> Version:

@@ -1,12 +1,14 @@
 """The one task that writes: work that is queued meanwhile shares a durable transaction (group commit).
 
-Nobody waits for a group to fill: a lone piece of work is done at once. If a group cannot be written, each
-piece is tried again alone, so that one caller's fault is not another's.
+A lone caller's work is done at once. Where many write, those who were answered just now get a moment to come
+back, or they and those who waited meanwhile would each fill half of every other group. If a group cannot be
+written, each piece is tried again alone, so that one caller's fault is not another's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,10 +20,10 @@ from fhir_server.search.match import Clinical
 from fhir_server.store.mongo import faults
 from fhir_server.store.mongo.keys import Filter
 from fhir_server.store.mongo.searches import Searches
-from fhir_server.store.mongo.transaction import Lost, Transaction, Work
+from fhir_server.store.mongo.transaction import Done, Lost, Taken, Transaction, Work
 from fhir_server.store.mongo.turn import Turn
 from fhir_server.store.mongo.view import Database, Document, View
-from fhir_server.store.port import StoreUnavailable
+from fhir_server.store.port import Key, StoreUnavailable
 from resources.outcome import FhirError
 
 MOST_CHANGES: Final = 400
@@ -58,7 +60,7 @@ class _Queued:
 
 
 class Writer:
-    """A queue and the task that empties it; `committed` is called after every transaction."""
+    """A queue and the task that empties it; `committed` is told of every transaction."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Writer:
         clinical: Clinical,
         searches: Searches,
         clock: Callable[[], int],
-        committed: Callable[[], None],
+        committed: Callable[[Done], None],
     ) -> None:
         self._database = database
         self._clinical = clinical
@@ -75,6 +77,10 @@ class Writer:
         self._committed = committed
         self._queue: asyncio.Queue[_Queued | None] = asyncio.Queue()
         self._closing = False
+        self._crowd = 1
+        self._wanted = 0
+        self._enough = asyncio.Event()
+        self._ended = self._took = 0.0
         self._turn = Turn(database)
 
     @property
@@ -93,12 +99,15 @@ class Writer:
             raise StoreUnavailable("the store is closing")
         queued = _Queued(work)
         self._queue.put_nowait(queued)
+        if self._queue.qsize() >= self._wanted:
+            self._enough.set()
         return queued.future
 
     async def stop(self) -> None:
         """Write what is queued and end the task."""
         self._closing = True
         self._queue.put_nowait(None)
+        self._enough.set()
         await self._task
         await self._turn.close()
 
@@ -106,7 +115,11 @@ class Writer:
         group: list[_Queued] = []
         try:
             while group := await self._next():
+                begun = time.monotonic()
                 await self._serve(group)
+                self._ended = time.monotonic()
+                self._took = self._ended - begun
+                self._crowd = len(group) + self._queue.qsize()
         finally:  # whatever ended the task, nobody is left waiting
             self._closing = True
             while not self._queue.empty():
@@ -119,6 +132,8 @@ class Writer:
         group: list[_Queued] = []
         weight = 0
         one = await self._queue.get()
+        if one is not None:
+            await self._gather()
         while one is not None:
             group.append(one)
             weight += max(1, one.work.weight)
@@ -128,6 +143,22 @@ class Writer:
         if group:
             self._queue.put_nowait(None)
         return group
+
+    async def _gather(self) -> None:
+        """Let those come who were answered just now: half a group costs as much as a whole one.
+
+        Not longer than a third of the time that the last transaction took.
+        """
+        self._wanted = self._crowd - 1  # one is in hand
+        left = self._ended + self._took / 3 - time.monotonic()
+        if self._queue.qsize() >= self._wanted or left <= 0:
+            return
+        self._enough.clear()
+        try:
+            async with asyncio.timeout(left):
+                await self._enough.wait()
+        except TimeoutError:
+            return
 
     async def _serve(self, group: Sequence[_Queued]) -> None:
         fault = await self._attempt(group)
@@ -145,7 +176,7 @@ class Writer:
     async def _attempt(self, group: Sequence[_Queued]) -> Exception | None:
         """Write the group in one transaction and answer its callers; gives what prevented it."""
         try:
-            outcomes = await self._transact([one.work for one in group])
+            done = await self._transact([one.work for one in group])
         except _FAULTS as fault:
             if not isinstance(fault, PyMongoError):
                 return fault
@@ -153,17 +184,28 @@ class Writer:
             meaning = faults.of(fault)
             meaning.__cause__ = None if meaning is fault else fault
             return meaning
-        for one, outcome in zip(group, outcomes, strict=True):
+        for one, outcome in zip(group, done.outcomes, strict=True):
             one.answer(outcome)
-        self._committed()
+        self._committed(done)
         return None
 
-    async def _transact(self, group: Sequence[Work]) -> list[Any]:
-        """Do the work in one transaction; every attempt at it begins from nothing but the work."""
+    async def _transact(self, group: Sequence[Work]) -> Done:
+        """Do the work in one transaction; every attempt at it begins from nothing but the work.
 
-        async def attempt(session: AsyncClientSession, head: Document) -> list[Any]:
+        What is taken for new is looked up first only where a first attempt found that it is not.
+        """
+        doubted: frozenset[Key] = frozenset()
+
+        async def attempt(session: AsyncClientSession, head: Document) -> Done:
             view = View(self._database, session)
-            return await Transaction(view, self._clinical, self._searches, head).run(group)
+            transaction = Transaction(view, self._clinical, self._searches, head)
+            return await transaction.run(group, doubted)
 
         most = sum(one.weight for one in group)
-        return await self._turn.transact(most, self._clock(), attempt)
+        while True:
+            try:
+                return await self._turn.transact(most, self._clock(), attempt)
+            except Taken as taken:
+                if taken.keys <= doubted:
+                    raise Lost("a resource that was not there is there") from taken
+                doubted |= taken.keys

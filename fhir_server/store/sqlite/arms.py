@@ -69,3 +69,8 @@ class Source:
         """The SELECT of clinical date and number, each resource once."""
         several = len(self.arms) > 1
         return " UNION ".join(arm.places(distinct=not several) for arm in self.arms)
+
+
+def row_of(alias: str) -> str:
+    """Give the columns of a resource, under an alias of its table, that make a match."""
+    return f"{alias}.id, {alias}.version, {alias}.updated, {alias}.method, {alias}.position, {alias}.body"

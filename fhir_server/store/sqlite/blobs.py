@@ -9,14 +9,18 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 import re
+import shutil
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from fhir_server.store.port import ContentGone
+from fhir_server.durable import sync_folder
+from fhir_server.store.port import Brought, ContentGone
 
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -47,20 +51,39 @@ class FileBlobs:
 
     async def put(self, tenant: str, data: bytes) -> str:
         """Keep a content, durable on return, and give its SHA-256."""
-        return await asyncio.to_thread(self._put, tenant, data)
+        sha256 = await asyncio.to_thread(_sha256, data)
+        await self.keep(tenant, Brought(io.BytesIO(data), len(data), sha256))
+        return sha256
+
+    async def keep(self, tenant: str, brought: Brought) -> None:
+        """Keep a content that waits in a file, durable on return."""
+        await asyncio.to_thread(self._keep, tenant, brought)
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
         return await asyncio.to_thread(self._get, tenant, sha256)
 
-    async def pieces(self, tenant: str, sha256: str) -> AsyncIterator[bytes]:
-        """Give a content piece by piece; raises ContentGone."""
+    async def size(self, tenant: str, sha256: str) -> int | None:
+        """Give a content's size in bytes, or None where it is missing."""
+        try:
+            found = await asyncio.to_thread(self._path(tenant, sha256).stat)
+        except FileNotFoundError:
+            return None
+        return found.st_size
+
+    async def pieces(
+        self, tenant: str, sha256: str, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Give the bytes from `start` up to `stop` of a content, piece by piece; raises ContentGone."""
         try:
             file = await asyncio.to_thread(self._path(tenant, sha256).open, "rb")
         except FileNotFoundError:
             raise ContentGone from None
         with file:
-            while piece := await asyncio.to_thread(file.read, _PIECE):
+            file.seek(start)
+            left = sys.maxsize if stop is None else stop - start
+            while piece := await asyncio.to_thread(file.read, min(_PIECE, left)):
+                left -= len(piece)
                 yield piece
 
     async def delete(self, tenant: str, sha256: str) -> None:
@@ -72,24 +95,23 @@ class FileBlobs:
             raise ValueError("not a tenant name and a hash")
         return self._root / tenant / sha256[:2] / sha256
 
-    def _put(self, tenant: str, data: bytes) -> str:
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = self._path(tenant, sha256)
+    def _keep(self, tenant: str, brought: Brought) -> None:
+        path = self._path(tenant, brought.sha256)
         if path.exists():
-            return sha256
+            return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.parent / f"{uuid.uuid4().hex}{_PART}"
         try:
             with part.open("xb") as file:
-                file.write(data)
+                brought.file.seek(0)
+                shutil.copyfileobj(brought.file, file, _PIECE)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
         for folder in (path.parent, path.parent.parent, self._root):
-            _sync(folder)
-        return sha256
+            sync_folder(folder)
 
     def _get(self, tenant: str, sha256: str) -> bytes | None:
         try:
@@ -117,9 +139,5 @@ class FileBlobs:
         return held
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -27,6 +27,7 @@ class Purge(msgspec.Struct, frozen=True):
 
     key: Key
     weight: int = 1
+    keys: Sequence[Key] = ()
 
     def __call__(self, transaction: Transaction) -> int:
         """Remove them."""
@@ -51,6 +52,7 @@ class Condense(msgspec.Struct, frozen=True):
 
     first: bool
     weight: int = 0
+    keys: Sequence[Key] = ()
 
     def __call__(self, transaction: Transaction) -> bool:
         """Merge some pages; a restart in between begins anew."""
@@ -72,6 +74,7 @@ class Reindex(msgspec.Struct, frozen=True):
     type: str | None
     after: int
     limit: int
+    keys: Sequence[Key] = ()
 
     @property
     def weight(self) -> int:
@@ -101,6 +104,11 @@ class Import(msgspec.Struct, frozen=True):
     def weight(self) -> int:
         """The number of versions."""
         return len(self.versions)
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The resources that they are versions of."""
+        return [past.key for past in self.versions]
 
     def __call__(self, transaction: Transaction) -> int:
         """Gather them in their order."""

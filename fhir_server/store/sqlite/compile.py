@@ -7,33 +7,33 @@ without their bodies. Ties are broken by the number, in the direction of the las
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from fhir_server.search.expression import (
+    ALWAYS,
     And,
-    Branch,
     Cursor,
-    Or,
+    Expression,
     Plan,
     Sort,
     SortKey,
     Through,
+    both,
+    either,
 )
 from fhir_server.search.match import UNDATED, Clinical, by_clinical
-from fhir_server.store.sqlite.arms import Arm, Source
+from fhir_server.store.sqlite.arms import Arm, Source, row_of
 from fhir_server.store.sqlite.candidates import Bindings, Candidate
 from fhir_server.store.sqlite.conditions import Conditions
-from fhir_server.store.sqlite.keys import Hashes, double, ordinal
+from fhir_server.store.sqlite.keys import Hashes, ordinal
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.rows import TABLES
 from fhir_server.store.sqlite.sources import PROBES, THOROUGH, Sources, flat
 
-ROW: Final = "id, version, updated, method, position, body"
 BY_DATE: Final = "resource_order"
 BY_UPDATE: Final = "resource_updated"
-_LARGEST_PAGE: Final = 1_000
-_GATHER_COST: Final = 8
-_NUMBERS: Final = ("number", "quantity")
+LARGEST_PAGE: Final = 1_001
+_GATHER_COST: Final = 20
 _WORDS: Final = ("token", "reference")
 _SORTED: Final = {
     "text": "normal",
@@ -55,7 +55,7 @@ class Collections(NamedTuple):
 
 
 class Query(NamedTuple):
-    """Statements to run in turn until the page is full; each gives its keys, rid, collection and ROW.
+    """Statements to run in turn until the page is full; each gives its keys, rid, collection and a row.
 
     `bounded`: few rows are looked at, so that it may be tried on the event loop. `keys`: the number of keys.
     """
@@ -71,32 +71,38 @@ class Part(NamedTuple):
 
     type: str
     collection: int
-    branch: Branch
+    where: Expression
     source: Source | None
 
 
 Keyed = tuple[Part, Source]
+How = Literal["straight", "quickly", "thoroughly"]
 
 
 class Compiler:
-    """Compiles one plan for one connection; `quickly`: on the event loop, where probes are small too.
+    """Compiles one plan for one connection; `how` tells how much it may look into beforehand.
 
+    `straight`: no more than whether a conjunct is rare; to be wrong costs little where the statements' steps
+    are bounded. `quickly`: on the event loop, where probes are small. `thoroughly`: in a thread.
     With `counting` the SQL function `seen` is called with each resource that is looked at.
     """
 
-    def __init__(
-        self, known: Collections, plan: Plan, *, quickly: bool, counting: bool = False
-    ) -> None:
+    def __init__(self, known: Collections, plan: Plan, how: How, *, counting: bool = False) -> None:
         self._known = known
         self._counting = counting
-        self._caps = PROBES if quickly else THOROUGH
+        caps = THOROUGH if how == "thoroughly" else PROBES
         self._plan = plan
         self._bind = Bindings()
-        self._conditions = Conditions(known.names, known.hashes, plan.tenant, self._bind)
-        self._sources = Sources(
-            self._conditions, lambda sql: known.probe(sql, self._bind), self._caps
+        self._conditions = Conditions(
+            known.names, known.hashes, known.clinical, plan.tenant, self._bind
         )
-        self._bounded = plan.limit is not None and plan.limit <= _LARGEST_PAGE
+        self._sources = Sources(
+            self._conditions,
+            lambda sql: known.probe(sql, self._bind),
+            caps,
+            leads=caps[:1] if how == "straight" else caps,
+        )
+        self._bounded = plan.limit is not None and plan.limit <= LARGEST_PAGE
 
     def search(self) -> Query:
         """Give the statements of a page."""
@@ -109,7 +115,7 @@ class Compiler:
         statements = []
         self._bounded = True
         for part in self._parts():
-            if part.branch.where == And(()):
+            if part.where == ALWAYS:
                 number = self._bind(part.collection)
                 statements.append(f"SELECT alive FROM collection WHERE id = {number}")
                 continue
@@ -120,20 +126,20 @@ class Compiler:
 
     def _parts(self) -> list[Part]:
         """Give the types in their order, each once, without those of which nothing was ever stored."""
-        by_type: dict[str, Branch] = {}
-        for branch in sorted(self._plan.branches, key=lambda b: b.type):
+        by_type: dict[str, Expression] = {}
+        for branch in self._plan.branches:
             known = by_type.get(branch.type)
-            either = branch.where if known is None else Or((known.where, branch.where))
-            by_type[branch.type] = Branch(branch.type, And(tuple(flat(either))))
-        parts = []
-        for type_, branch in by_type.items():
-            number = self._known.names.collection(self._plan.tenant, type_)
-            if number is not None:
-                source = self._sources.source(branch.where, number)
-                for arm in source.arms if source is not None else ():
-                    self._count(arm)
-                parts.append(Part(type_, number, branch, source))
-        return parts
+            by_type[branch.type] = branch.where if known is None else either((known, branch.where))
+        numbers = self._known.names.of(self._plan.tenant, sorted(by_type))
+        return [self._part(type_, number, by_type[type_]) for type_, number in numbers.items()]
+
+    def _part(self, type_: str, number: int, where: Expression) -> Part:
+        where = both(flat(where))
+        source = self._sources.source(where, number)
+        if self._counting and source is not None:
+            for arm in source.arms:
+                self._count(arm)
+        return Part(type_, number, where, source)
 
     def _own(self, parts: Sequence[Part]) -> list[str]:
         """Give the statements of the store's own order: type, clinical date, number."""
@@ -199,8 +205,8 @@ class Compiler:
     def _whole(self, part: Part, index: str) -> Arm:
         arm = self._sources.whole(part.collection, index=index)
         self._count(arm)
-        if part.branch.where != And(()):
-            arm.require(self._conditions.check(part.branch.where, arm.at))
+        if part.where != ALWAYS:
+            arm.require(self._conditions.check(part.where, arm.at))
         return arm
 
     def _count(self, arm: Arm) -> None:
@@ -256,8 +262,9 @@ class Compiler:
                 if after is not None:
                     limit = f"{self._bind(after.keys[0])}, {self._bind(after.place)}"
                     where.append(f"({key}, {arm.at.rid}) {'<' if descending else '>'} ({limit})")
-                row = ", ".join(f"{arm.at.row}.{column}" for column in ROW.split(", "))
-                columns = f"{key}, {arm.at.rid}, {self._bind(part.collection)}, {row}"
+                columns = (
+                    f"{key}, {arm.at.rid}, {self._bind(part.collection)}, {row_of(arm.at.row)}"
+                )
                 selects.append(arm.select(columns, where))
         way = " DESC" if descending else ""
         return f"{' UNION ALL '.join(selects)} ORDER BY 1{way}, 2{way}"
@@ -285,10 +292,9 @@ class Compiler:
         where = "" if after is None else f" WHERE {self._beyond(after, ways)}"
         limit = "" if self._plan.limit is None else f" LIMIT {self._bind(self._plan.limit)}"
         names = ", ".join(f"x.k{n}" for n in range(count))
-        row = ", ".join(f"r.{column}" for column in ROW.split(", "))
         outer = ", ".join(f"x.{term}" for term in order.split(", "))
         return (
-            f"SELECT {names}, x.rid, x.collection, {row} FROM"
+            f"SELECT {names}, x.rid, x.collection, {row_of('r')} FROM"
             f" (SELECT * FROM ({' UNION ALL '.join(selects)}){where} ORDER BY {order}{limit}) x"
             f" CROSS JOIN resource r ON r.rid = x.rid ORDER BY {outer}"
         )
@@ -367,24 +373,12 @@ class Compiler:
                 yield rows, column(_SORTED[key.kind]), f"{column('slot')} = {number}"
 
 
-Keys = Callable[[Sequence[SortKey]], tuple[SortKey, ...]]
-
-
-def keys_of(plan: Plan) -> Keys | None:
-    """Give what turns the keys that a statement gave into those of the port; None if they are the same."""
-    sort = plan.sort
-    numbers = [key.by == "value" and key.kind in _NUMBERS for key in sort]
-    if any(numbers):
-        return lambda keys: tuple(
-            double(int(key)) if number and key is not None else key
-            for key, number in zip(map(_dated, keys), numbers, strict=True)
-        )
-    if not any(key.by == "value" and key.kind == "date" for key in sort):
-        return None
-    if len(sort) == 1:
-        return lambda keys: (_dated(keys[0]),)
-    return lambda keys: tuple(map(_dated, keys))
-
-
-def _dated(key: SortKey) -> SortKey:
-    return None if key == UNDATED else key
+def goes_straight(plan: Plan, clinical: Clinical) -> bool:
+    """Tell whether conjuncts are asked for in the order of clinical dates, as words lie in their index."""
+    if not any(isinstance(branch.where, And) for branch in plan.branches):
+        return False
+    if not plan.sort:
+        return True
+    return len(plan.sort) == 1 and all(
+        by_clinical(plan.sort[0], branch.type, clinical) for branch in plan.branches
+    )

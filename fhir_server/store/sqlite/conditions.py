@@ -32,7 +32,8 @@ from fhir_server.search.expression import (
     Uri,
     Within,
 )
-from fhir_server.search.match import beneath
+from fhir_server.search.match import UNDATED, Clinical, beneath
+from fhir_server.store.beginnings import successor
 from fhir_server.store.sqlite import differing, ranges, texts
 from fhir_server.store.sqlite.candidates import (
     MANY,
@@ -50,9 +51,12 @@ from fhir_server.store.sqlite.rows import PLACES, SPANNING, TABLES, kept
 class Conditions:
     """Writes conditions for the resources of one tenant."""
 
-    def __init__(self, names: Names, hashes: Hashes, tenant: str, bind: Bindings) -> None:
+    def __init__(
+        self, names: Names, hashes: Hashes, clinical: Clinical, tenant: str, bind: Bindings
+    ) -> None:
         self.names = names
         self.hashes = hashes
+        self._clinical = clinical
         self.tenant = tenant
         self.bind = bind
 
@@ -255,8 +259,16 @@ class Conditions:
         )
 
     def _date(self, node: DateRange, at: Candidate) -> str:
+        """Look at the clinical date first where it is the one that is asked for: most often it decides."""
         rows = ranges.of_date(node)
-        return self._each("date", node.atom, at, lambda j: f"({ranges.any_of(rows, j, self.bind)})")
+        held = self._each("date", node.atom, at, lambda j: f"({ranges.any_of(rows, j, self.bind)})")
+        if not at.sought or self._clinical(self.names.label(at.collection)[1]) != node.atom:
+            return held
+        sure = [row for row in rows if ranges.told_by_clinical(row)]
+        if not sure:
+            return held
+        told = ranges.any_of(sure, lambda _: at.clinical, self.bind)
+        return f"(({told}) AND {at.clinical} > {UNDATED} OR {held})"
 
     def _number(self, node: Number | Quantity, at: Candidate) -> str:
         rows = ranges.of_number(node)
@@ -371,16 +383,3 @@ class Conditions:
 
 
 _COMPARED = {"same": "=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
-_LAST = 0x10FFFF
-_SURROGATES = (0xD800, 0xE000)
-
-
-def successor(start: str) -> str | None:
-    """Give the least text above all that begin with `start`; None if there is none."""
-    kept = start.rstrip(chr(_LAST))
-    if not kept:
-        return None
-    following = ord(kept[-1]) + 1
-    if following == _SURROGATES[0]:
-        following = _SURROGATES[1]
-    return kept[:-1] + chr(following)

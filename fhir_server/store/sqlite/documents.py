@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from fhir_server.store.port import Document
+from fhir_server.store.port import Document, Key
 from fhir_server.store.sqlite.transaction import Transaction
 
 _LIVE = "(expires IS NULL OR expires > ?)"
@@ -25,6 +25,7 @@ class Put(msgspec.Struct, frozen=True):
     revision: int | None
     now: int
     weight: int = 1
+    keys: Sequence[Key] = ()
 
     def __call__(self, transaction: Transaction) -> int | None:
         """Compare the revision and write."""
@@ -51,6 +52,7 @@ class Delete(msgspec.Struct, frozen=True):
     key: str
     now: int
     weight: int = 1
+    keys: Sequence[Key] = ()
 
     def __call__(self, transaction: Transaction) -> bool:
         """Remove it."""
@@ -66,6 +68,7 @@ class Sweep(msgspec.Struct, frozen=True):
 
     now: int
     weight: int = 1
+    keys: Sequence[Key] = ()
 
     def __call__(self, transaction: Transaction) -> int:
         """Remove it."""

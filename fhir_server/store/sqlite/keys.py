@@ -16,6 +16,8 @@ _REMEMBERED: Final = 16_384
 _LONGEST_LOCAL: Final = 15
 _DOTTED: Final = 3
 _SIGN: Final = 1 << 63
+_DOUBLE: Final = struct.Struct("<d")
+_WHOLE: Final = struct.Struct("<q")
 
 
 class Hashes:
@@ -27,7 +29,7 @@ class Hashes:
             for domain in (b"word", b"stem", b"target", b"url", b"text")
         }
         self.word = lru_cache(_REMEMBERED)(self._word)
-        self.code = lru_cache(_REMEMBERED)(self._code)
+        self._stem = lru_cache(_REMEMBERED)(self._uid_stem)
         self.target = lru_cache(_REMEMBERED)(self._target)
         self.url = lru_cache(_REMEMBERED)(self._url)
 
@@ -39,12 +41,18 @@ class Hashes:
         """Give the hash of a system or of an exact string; nothing for nothing."""
         return self._hash(b"word", text) if text else b""
 
-    def _code(self, text: str) -> bytes:
+    def code(self, text: str) -> bytes:
         """Give the hash of a code; for a UID that of its stem, followed by its last component."""
-        stem, _, last = text.rpartition(".")
-        if 0 < len(last) <= _LONGEST_LOCAL and last.isascii() and last.isdigit() and _is_uid(stem):
-            return self._hash(b"stem", stem) + last.encode()
-        return self._hash(b"word", text) if text else b""
+        stem, dot, last = text.rpartition(".")
+        if dot and 0 < len(last) <= _LONGEST_LOCAL and last.isascii() and last.isdigit():
+            hashed = self._stem(stem)
+            if hashed is not None:
+                return hashed + last.encode()
+        return self.word(text)
+
+    def _uid_stem(self, stem: str) -> bytes | None:
+        """Give the hash that the UIDs of one stem share, None for what is no UID."""
+        return self._hash(b"stem", stem) if _is_uid(stem) else None
 
     def _target(self, tenant: str, type: str, id: str) -> bytes:
         """Give the hash of a resource here."""
@@ -65,20 +73,14 @@ def _is_uid(stem: str) -> bool:
     return digits.count(".") >= _DOTTED and digits.replace(".", "").isdecimal()
 
 
-def ordinals(*values: float) -> list[int]:
-    """Give the integers of 64 bits that order as the doubles do (IEEE 754, both zeros alike)."""
-    count = len(values)
-    whole = struct.unpack(f"<{count}q", struct.pack(f"<{count}d", *values))
-    return [bits if bits >= 0 else -(bits + _SIGN) for bits in whole]
-
-
 def ordinal(value: float) -> int:
-    """Give the ordinal of one double."""
-    return ordinals(value)[0]
+    """Give the integer of 64 bits that orders as the double does (IEEE 754, both zeros alike)."""
+    (bits,) = _WHOLE.unpack(_DOUBLE.pack(value))
+    return int(bits) if bits >= 0 else -(int(bits) + _SIGN)
 
 
 def double(order: int) -> float:
     """Give the double of an ordinal."""
     bits = order if order >= 0 else -order - _SIGN
-    (value,) = struct.unpack("<d", struct.pack("<q", bits))
+    (value,) = _DOUBLE.unpack(_WHOLE.pack(bits))
     return float(value)

@@ -5,6 +5,8 @@ Numbers are given once and never change, so what a connection has seen it may re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 
 
@@ -27,6 +29,17 @@ class Names:
             if known is not None:
                 self._collections[tenant, type] = known
         return known
+
+    def of(self, tenant: str, types: Sequence[str]) -> dict[str, int]:
+        """Give the numbers of those types of a tenant of which something was ever stored."""
+        found = {type_: self._collections.get((tenant, type_)) for type_ in types}
+        if None in found.values():
+            sql = "SELECT type, id FROM collection WHERE tenant = ?"
+            for type_, number in self._connection.execute(sql, (tenant,)):
+                self._collections[tenant, type_] = number
+                if type_ in found:
+                    found[type_] = number
+        return {type_: number for type_, number in found.items() if number is not None}
 
     def collections(self, tenant: str) -> list[int]:
         """Give the numbers of all types of a tenant."""

@@ -40,6 +40,11 @@ def _implied(row: list[Bound], longest: int) -> list[Bound]:
     return above + below
 
 
+def told_by_clinical(row: list[Bound]) -> bool:
+    """Tell whether bounds hold if they hold of a clinical date, the least `low`, whose `high` is no less."""
+    return all(side == "low" or op[0] == ">" for side, op, _ in row)
+
+
 def of_number(node: Number | Quantity) -> Ranges:  # noqa: PLR0911 - one arm a prefix
     """Give the bounds on `low` and `high`, all as ordinals."""
     value, low, high = (ordinal(float(n)) for n in (node.value, node.low, node.high))

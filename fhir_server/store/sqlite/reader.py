@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar
 
@@ -9,17 +10,32 @@ import apsw
 
 from fhir_server.search.expression import Plan, SortKey
 from fhir_server.search.match import Clinical
-from fhir_server.store.port import Key, Match, Page, Scope, Version
+from fhir_server.store.port import PLACES, Key, Match, Page, Scope, Version
 from fhir_server.store.sqlite.candidates import Bindings
-from fhir_server.store.sqlite.compile import Collections, Compiler, Query, keys_of
+from fhir_server.store.sqlite.compile import (
+    LARGEST_PAGE,
+    Collections,
+    Compiler,
+    How,
+    Query,
+    goes_straight,
+)
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.names import Names
+from fhir_server.store.sqlite.page_keys import keys_of
 
 _T = TypeVar("_T")
 _STEPS: Final = 10_000
+_STRAIGHT: Final = 0
+"""The budget of a search that goes straight ahead: what it wastes at worst before it looks about."""
 _READ: Final = (
     "SELECT id, version, updated, method, body, position, collection, rid FROM resource"
     " WHERE target = ?"
+)
+_AT_ONCE: Final = 50
+_READ_MANY: Final = (
+    "SELECT collection, id, version, updated, method, body, position FROM resource"
+    f" WHERE target IN ({', '.join('?' * _AT_ONCE)}) AND alive"
 )
 _VREAD: Final = (
     "SELECT version, updated, method, body, position FROM history WHERE rid = ? AND version = ?"
@@ -37,6 +53,9 @@ _INSTANCE: Final = (
     " ORDER BY position DESC LIMIT :limit"
 )
 _NEVER: Final = 2**63 - 1
+_FED: Final = 200
+_FED_OF_SOME: Final = 10
+"""Fewer, as each may be found behind thousands of changes that are passed over."""
 
 
 class OverBudget(Exception):
@@ -96,8 +115,17 @@ class Reader:
 
     def read_many(self, keys: Sequence[Key]) -> list[Version]:
         """Give the current versions of those that exist."""
-        found = [self.read(key) for key in dict.fromkeys(keys)]
-        return [version for version in found if version is not None and version.body is not None]
+        wanted = dict.fromkeys(keys)
+        targets = [self._hashes.target(key.tenant, key.type, key.id) for key in wanted]
+        found: list[Version] = []
+        for start in range(0, len(targets), _AT_ONCE):
+            some = targets[start : start + _AT_ONCE]
+            padded = [*some, *[b""] * (_AT_ONCE - len(some))]
+            for collection, id_, *version in self.connection.execute(_READ_MANY, padded):
+                key = Key(*self.names.label(collection), id_)
+                if key in wanted:
+                    found.append(Version(key, *version))
+        return found
 
     def vread(self, key: Key, version_id: int) -> Version | None:
         """Give one version."""
@@ -116,9 +144,19 @@ class Reader:
         """Give a page of matches; with `bounded`, raises OverBudget rather than take many steps."""
         if plan.limit == 0:
             return []
+        if bounded is None:
+            return self._search(plan, "thoroughly", None)
+        if plan.limit is None or plan.limit > LARGEST_PAGE:
+            raise OverBudget
+        if goes_straight(plan, self._known.clinical):
+            with contextlib.suppress(OverBudget):
+                return self._search(plan, "straight", _STRAIGHT)
+        return self._search(plan, "quickly", bounded)
+
+    def _search(self, plan: Plan, how: How, bounded: int | None) -> list[Match]:
         with _Bounds(self.budget, bounded):
-            query = Compiler(self._known, plan, quickly=bounded is not None).search()
-            if bounded is not None and not query.bounded:
+            query = Compiler(self._known, plan, how).search()
+            if bounded is not None and (bounded < 0 or not query.bounded):
                 raise OverBudget
             if len(query.statements) <= 1:
                 return self._page(plan, query)
@@ -127,7 +165,8 @@ class Reader:
     def count(self, plan: Plan, *, bounded: int | None = None) -> int:
         """Give the number of matches; with `bounded`, raises OverBudget rather than take many steps."""
         with _Bounds(self.budget, bounded):
-            query = Compiler(self._known, plan, quickly=bounded is not None).count()
+            how: How = "thoroughly" if bounded is None else "quickly"
+            query = Compiler(self._known, plan, how).count()
             if bounded is not None and not query.bounded:
                 raise OverBudget
             values = query.bindings.values
@@ -156,10 +195,27 @@ class Reader:
             numbers = [] if number is None else [number]
         return self._scoped_history(numbers, page)
 
-    def feed(self, after: int, limit: int) -> list[Version]:
-        """Give the versions that follow a position."""
-        sql = f"{_FEED} WHERE c.position > ? ORDER BY c.position LIMIT ?"
-        return [self._version(row) for row in self.connection.execute(sql, (after, limit))]
+    def feed(
+        self, after: int, types: frozenset[str] | None = None
+    ) -> tuple[Sequence[Version], int]:
+        """Give the next versions of the feed, of all types or of some, and how far it was looked at."""
+        newest = self.position()
+        if newest <= after:
+            return (), after
+        some, limit = "", _FED
+        if types is not None:
+            names = ", ".join("?" * len(types))
+            some = (
+                f" AND (c.position % {PLACES} = 0 OR c.collection IN"
+                f" (SELECT id FROM collection WHERE type IN ({names})))"
+            )
+            limit = _FED_OF_SOME
+        sql = f"{_FEED} WHERE c.position > ?{some} ORDER BY c.position LIMIT {limit}"
+        rows = self.connection.execute(sql, (after, *(types or ()))).fetchall()
+        versions = [self._version(row) for row in rows]
+        if len(versions) == limit:
+            newest = versions[-1].position
+        return versions, max(newest, versions[-1].position) if versions else newest
 
     def position(self) -> int:
         """Give the position of the newest version."""
@@ -168,11 +224,7 @@ class Reader:
     def explain(self, plan: Plan) -> str:
         """Run a plan's statements, and tell them, how SQLite does it and how many resources it looks at."""
         with Counter(self.connection) as seen:
-            query = Compiler(self._known, plan, quickly=True, counting=True).search()
-            if not query.bounded:
-                query = Compiler(self._known, plan, quickly=False, counting=True).search()
-            seen.count = 0
-            returned = len(self._page(plan, query))
+            query, returned = self._explained(plan, seen)
             where = "on the event loop if quick" if query.bounded else "in a thread"
             lines = [f"{len(query.statements)} statements, {where}"]
             for sql in query.statements:
@@ -180,6 +232,19 @@ class Reader:
                 steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", query.bindings.values)
                 lines += [f"  {step[3]}" for step in steps]
         return "\n".join((*lines, f"rows examined {seen.count}", f"returned {returned}"))
+
+    def _explained(self, plan: Plan, seen: Counter) -> tuple[Query, int]:
+        """Run a plan as `search` does; gives the statements that answered, and how many were found."""
+        ways: list[tuple[How, int]] = [("straight", _STRAIGHT), ("quickly", _NEVER)]
+        for how, steps in ways if goes_straight(plan, self._known.clinical) else ways[1:]:
+            query = Compiler(self._known, plan, how, counting=True).search()
+            seen.count = 0
+            with contextlib.suppress(OverBudget), _Bounds(self.budget, steps):
+                if query.bounded:
+                    return query, len(self._page(plan, query))
+        query = Compiler(self._known, plan, "thoroughly", counting=True).search()
+        seen.count = 0
+        return query, len(self._page(plan, query))
 
     def _head(self, key: Key) -> tuple[Any, ...] | None:
         target = self._hashes.target(key.tenant, key.type, key.id)

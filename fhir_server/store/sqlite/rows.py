@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fhir_server.search.values import IndexValues
-from fhir_server.store.sqlite.keys import Hashes, ordinals
+from fhir_server.store.sqlite.keys import Hashes, ordinal
 from fhir_server.store.sqlite.names import Names
 
 Row = tuple[Any, ...]
@@ -90,17 +90,30 @@ def kept(word: bytes) -> str:
     return base64.b64encode(word).decode()
 
 
-class _Slots(dict[tuple[str, str], int]):
-    """The slots of one collection by kind and atom, given as they are asked for."""
+class _Slots(dict[str, int]):
+    """The slots of one collection and kind by atom, given as they are asked for."""
+
+    def __init__(self, names: Names, collection: int, kind: str) -> None:
+        super().__init__()
+        self._names = names
+        self._place = collection, kind
+
+    def __missing__(self, atom: str) -> int:
+        number = self[atom] = self._names.give_slot(*self._place, atom)
+        return number
+
+
+class _Kinds(dict[str, _Slots]):
+    """The slots of one collection by kind."""
 
     def __init__(self, names: Names, collection: int) -> None:
         super().__init__()
         self._names = names
         self._collection = collection
 
-    def __missing__(self, key: tuple[str, str]) -> int:
-        number = self[key] = self._names.give_slot(self._collection, *key)
-        return number
+    def __missing__(self, kind: str) -> _Slots:
+        slots = self[kind] = _Slots(self._names, self._collection, kind)
+        return slots
 
 
 class Builder:
@@ -109,82 +122,92 @@ class Builder:
     def __init__(self, names: Names, hashes: Hashes) -> None:
         self._names = names
         self._hashes = hashes
-        self._slots: dict[int, _Slots] = {}
+        self._kinds: dict[int, _Kinds] = {}
 
     def forget(self) -> None:
         """Forget the slots, after a rollback."""
-        self._slots.clear()
+        self._kinds.clear()
 
     def build(self, values: IndexValues, tenant: str, collection: int) -> Rows:
         """Give the rows of a resource."""
-        slots = self._slots.get(collection)
-        if slots is None:
-            slots = self._slots[collection] = _Slots(self._names, collection)
-        rows = self._rows(values, tenant, slots)
+        kinds = self._kinds.get(collection)
+        if kinds is None:
+            kinds = self._kinds[collection] = _Kinds(self._names, collection)
+        rows = self._rows(values, tenant, kinds)
         for element in values.elements:
-            inside = self._rows(element.values, tenant, slots)
+            inside = self._rows(element.values, tenant, kinds)
             inside.key.clear()
-            rows.elm.append((slots["element", element.atom], inside))
+            rows.elm.append((kinds["element"][element.atom], inside))
         return rows
 
-    def _rows(self, values: IndexValues, tenant: str, slots: _Slots) -> Rows:
+    def _rows(self, values: IndexValues, tenant: str, kinds: _Kinds) -> Rows:
         rows = Rows()
-        self._add_tokens(rows, values, slots)
-        self._add_references(rows, values, slots, tenant)
+        if values.tokens:
+            self._add_tokens(rows, values, kinds["token"])
+        if values.references:
+            self._add_references(rows, values, kinds["reference"], tenant)
         if values.texts:
-            self._add_texts(rows, values, slots)
-        for date in values.dates:
-            wide = not 0 <= date.high - date.low <= NARROW
-            rows.dat.add((slots["date", date.atom], int(wide), date.low, date.high))
-        self._add_numbers(rows, values, slots)
+            self._add_texts(rows, values, kinds)
+        if values.dates:
+            slots = kinds["date"]
+            for date in values.dates:
+                wide = not 0 <= date.high - date.low <= NARROW
+                rows.dat.add((slots[date.atom], int(wide), date.low, date.high))
+        if values.numbers or values.quantities:
+            self._add_numbers(rows, values, kinds)
         for uri in values.uris:
-            rows.uri.add((slots["uri", uri.atom], uri.value))
+            rows.uri.add((kinds["uri"][uri.atom], uri.value))
         if values.narrative or values.content:
             rows.full = self._hashes.text(values.narrative, values.content)
         for at in values.positions:
-            rows.pos.add((slots["position", at.atom], at.z, at.x, at.y))
+            rows.pos.add((kinds["position"][at.atom], at.z, at.x, at.y))
         return rows
 
-    def _add_numbers(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
+    def _add_numbers(self, rows: Rows, values: IndexValues, kinds: _Kinds) -> None:
         word = self._hashes.word
         for number in values.numbers:
             kind, low, high = _interval("number", number.low, number.high)
-            rows.num.add((slots[kind, number.atom], low, high))
+            rows.num.add((kinds[kind][number.atom], low, high))
         for one in values.quantities:
             kind, low, high = _interval("quantity", one.low, one.high)
-            rows.qty.add((slots[kind, one.atom], low, high, word(one.system), word(one.code)))
+            rows.qty.add((kinds[kind][one.atom], low, high, word(one.system), word(one.code)))
 
     def _add_tokens(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
         code, word, add, ends = self._hashes.code, self._hashes.word, rows.tok.add, rows.key
         for token in values.tokens:
-            slot, text = slots["token", token.atom], token.code
+            slot, text = slots[token.atom], token.code
             add((slot, code(text), word(token.system)))
-            _widen(ends, slot, text)
+            if slot in ends:
+                _widen(ends, slot, text)
+            else:
+                ends[slot] = [text]
 
     def _add_references(self, rows: Rows, values: IndexValues, slots: _Slots, tenant: str) -> None:
         target, url, add, ends = self._hashes.target, self._hashes.url, rows.ref.add, rows.key
         for value in values.references:
-            slot = slots["reference", value.atom]
+            slot = slots[value.atom]
             if value.id:
                 add((slot, target(tenant, value.type, value.id).hex()))
             if value.url:
                 add((slot, url(value.url).hex()))
                 add((slot, url(value.url.partition("|")[0]).hex()))
-            _widen(ends, slot, f"{value.type}/{value.id}" if value.id else value.url)
+            word = f"{value.type}/{value.id}" if value.id else value.url
+            if slot in ends:
+                _widen(ends, slot, word)
+            else:
+                ends[slot] = [word]
 
-    def _add_texts(self, rows: Rows, values: IndexValues, slots: _Slots) -> None:
-        word = self._hashes.word
+    def _add_texts(self, rows: Rows, values: IndexValues, kinds: _Kinds) -> None:
+        word, texts, exact = self._hashes.word, kinds["text"], kinds["exact"]
         for text in values.texts:
-            rows.txt.add((slots["text", text.atom], text.normal))
+            rows.txt.add((texts[text.atom], text.normal))
             if text.exact:
-                rows.tok.add((slots["exact", text.atom], word(text.exact), b""))
+                rows.tok.add((exact[text.atom], word(text.exact), b""))
 
 
 def _widen(ends: dict[int, list[str]], slot: int, word: str) -> None:
-    known = ends.get(slot)
-    if known is None:
-        ends[slot] = [word]
-    elif word < known[0]:
+    known = ends[slot]
+    if word < known[0]:
         ends[slot] = [word, known[-1]]
     elif word > known[-1]:
         ends[slot] = [known[0], word]
@@ -192,5 +215,6 @@ def _widen(ends: dict[int, list[str]], slot: int, word: str) -> None:
 
 def _interval(kind: str, low: Decimal, high: Decimal) -> tuple[str, int, int]:
     """Give the kind of slot of a number, and its ends as ordinals."""
-    first, last = ordinals(float(low), float(high))
+    first = ordinal(float(low))
+    last = first if low is high else ordinal(float(high))
     return kind if first == last else SPANNING[kind], first, last

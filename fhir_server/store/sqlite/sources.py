@@ -6,7 +6,7 @@ the others become conditions on each of its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from fhir_server.search.expression import (
@@ -31,6 +31,7 @@ from fhir_server.search.expression import (
     Uri,
     Within,
 )
+from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.match import beneath
 from fhir_server.store.sqlite import ranges, text_sources, texts
 from fhir_server.store.sqlite.arms import Arm, Source, on_resources
@@ -49,12 +50,18 @@ Probe = Callable[[str], int]
 
 
 class Sources:
-    """Chooses sources for the resources of one tenant."""
+    """Chooses sources for the resources of one tenant, counting them as far as the caps go.
 
-    def __init__(self, conditions: Conditions, probe: Probe, caps: Sequence[int]) -> None:
+    `leads`: how far conjuncts are counted to find the one that leads.
+    """
+
+    def __init__(
+        self, conditions: Conditions, probe: Probe, caps: Sequence[int], leads: Sequence[int]
+    ) -> None:
         self._conditions = conditions
         self._probe = probe
         self._caps = caps
+        self._leads = leads
         self._bind = conditions.bind
 
     def source(self, node: Expression, collection: int) -> Source | None:  # noqa: C901, PLR0911, PLR0912 - one arm a node
@@ -130,7 +137,9 @@ class Sources:
         if slot is None:
             return Source([])
         if isinstance(node, Text):
-            query = texts.trigrams(node.value, collection) if node.how == "contains" else None
+            query = None
+            if node.how == "contains" and self._conditions.names.label(collection)[1] not in UNREAD:
+                query = texts.trigrams(node.value, collection)
             if query is not None:
                 return text_sources.contained(self._conditions, node, query, collection)
             alias = self._bind.alias()
@@ -301,11 +310,11 @@ class Sources:
             source = self.source(part, collection)
             if source is None:
                 continue
-            if len(parts) > 1 and self.size(source, self._caps[0]) < self._caps[0]:
+            if len(parts) > 1 and self.size(source, self._leads[0]) < self._leads[0]:
                 return part, source
             known.append((part, source))
         if len(known) > 1:
-            for cap in self._caps[1:]:
+            for cap in self._leads[1:]:
                 best, least = known[0], cap
                 for one in known:
                     size = self.size(one[1], least)
@@ -344,13 +353,11 @@ def _of(alias: str) -> Callable[[str], str]:
     return lambda column: f"{alias}.{column}"
 
 
-def flat(node: Expression) -> Iterator[Expression]:
+def flat(node: Expression) -> list[Expression]:
     """Give the conjuncts of an expression; none where it is always true."""
-    if isinstance(node, And):
-        for part in node.parts:
-            yield from flat(part)
-    else:
-        yield node
+    if not isinstance(node, And):
+        return [node]
+    return [one for part in node.parts for one in flat(part)]
 
 
 _RANKS: Final[dict[type, int]] = {

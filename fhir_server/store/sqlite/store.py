@@ -28,6 +28,7 @@ from fhir_server.store.port import (
     Scope,
     StoreUnavailable,
     Version,
+    VersionIs,
 )
 from fhir_server.store.sqlite import care, documents, schema
 from fhir_server.store.sqlite.keys import Hashes
@@ -40,7 +41,6 @@ from fhir_server.store.sqlite.writer import Work, Writer
 _T = TypeVar("_T")
 
 _BUDGET: Final = 8
-_FEED: Final = 200
 _POLL_S: Final = 1.0
 _LOOP_CACHE_KIB: Final = 32_768
 _THREAD_CACHE_KIB: Final = 8_192
@@ -63,6 +63,12 @@ class _Commit(msgspec.Struct, frozen=True):
     @property
     def weight(self) -> int:
         return max(1, len(self.changes))
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        keys = [change.key for change in self.changes]
+        keys += [one.key for one in self.preconditions if isinstance(one, VersionIs)]
+        return keys
 
     def __call__(self, transaction: Transaction) -> list[Version]:
         return transaction.apply(self.changes, self.preconditions)
@@ -182,7 +188,9 @@ class SqliteStore:
             lambda reader: reader.count(plan, bounded=_BUDGET), lambda reader: reader.count(plan)
         )
 
-    async def changes(self, after: int) -> AsyncIterator[Version]:
+    async def changes(
+        self, after: int, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Version]:
         """Follow every version with a position above `after`, in order, waiting for new ones.
 
         Ends only when the store closes. Commits of other processes are seen within a second.
@@ -192,22 +200,23 @@ class SqliteStore:
         try:
             while self._open:
                 woken.clear()
-                versions = await self._following(after)
+                versions, after = await self._following(after, types)
                 for version in versions:
-                    after = version.position
                     yield version
                 if not versions:
                     await _wait(woken)
         finally:
             self._followers.discard(woken)
 
-    async def _following(self, after: int) -> Sequence[Version]:
+    async def _following(
+        self, after: int, types: frozenset[str] | None
+    ) -> tuple[Sequence[Version], int]:
         try:
-            return await self._small(lambda reader: reader.feed(after, _FEED))
+            return await self._small(lambda reader: reader.feed(after, types))
         except StoreUnavailable:
             if self._open:
                 raise
-            return ()  # it was closed meanwhile
+            return (), after  # it was closed meanwhile
 
     async def position(self) -> int:
         """Give the position of the newest version, 0 in an empty store."""

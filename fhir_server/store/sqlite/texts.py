@@ -3,12 +3,14 @@
 `fulltext` has the words of narrative and content, `trigram` the letters of what :contains looks at. An FTS5
 index costs 0.25 ms of CPU a transaction, whatever it holds, so a small transaction puts its texts on the list
 `unindexed`, in the same commit; searches look at the list as well, and what it has of a resource goes before
-the indexes. The writer empties it in larger steps.
+the indexes. The writer empties it in steps of STEP, and of the rest when nobody writes.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -19,15 +21,18 @@ from fhir_server.search.values import IndexValues
 STRAIGHT: Final = 64
 """So many texts of one transaction go into the indexes at once."""
 STEP: Final = 256
-MOST: Final = 1_000
+"""So many that wait are put into the indexes by one transaction."""
 SHORTEST: Final = 3
 """The length of what the trigram index can be asked for."""
 
 _MERGED_PAGES: Final = 200
 _STEPS: Final = 12
+_REMEMBERED: Final = 1_024
 _LIST: Final = (
     "INSERT OR REPLACE INTO unindexed(rid, place, narrative, content, texts) VALUES(?, ?, ?, ?, ?)"
 )
+_UNLIST: Final = "DELETE FROM unindexed WHERE rid IN (SELECT value FROM carray(?))"
+_HELD: Final = "SELECT d.id FROM carray(?) a CROSS JOIN {}_docsize d ON d.id = a.value"
 INDEXES: Final = ("fulltext", "trigram")
 
 
@@ -49,11 +54,13 @@ def text(rid: int, collection: int, values: IndexValues) -> Text:
     return Text(rid, place(collection), values.narrative, values.content, letters)
 
 
+@lru_cache(_REMEMBERED)
 def place(collection: int) -> str:
     """Give the word that every text of a collection has."""
     return f"c{collection}"
 
 
+@lru_cache(_REMEMBERED)
 def mark(collection: int) -> str:
     """Give the three letters, for private use, that the strings of a collection have beside them."""
     return "".join(chr(0xF0000 + (collection >> _STEPS * n) % (1 << _STEPS)) for n in range(3))
@@ -135,12 +142,16 @@ class Texts:
         return int(self._connection.execute("SELECT count(*) FROM unindexed").get)
 
     def _remove(self, rids: Iterable[int]) -> None:
-        """Remove resources from indexes and list."""
-        gone = [(rid,) for rid in rids]
-        for index in INDEXES if gone else ():
-            self._connection.executemany(f"DELETE FROM {index} WHERE rowid = ?", gone)
-        if gone:
-            self._connection.executemany("DELETE FROM unindexed WHERE rid = ?", gone)
+        """Remove resources from indexes and list; most are new, and in no index yet."""
+        gone = array("q", rids)
+        if not gone:
+            return
+        run = self._connection.execute
+        for index in INDEXES:
+            held = run(_HELD.format(index), (apsw.carray(gone),)).fetchall()
+            if held:
+                self._connection.executemany(f"DELETE FROM {index} WHERE rowid = ?", held)
+        run(_UNLIST, (apsw.carray(gone),))
 
     def _insert(self, texts: Sequence[Text]) -> None:
         words = [one[:4] for one in texts if one.narrative or one.content]

@@ -5,14 +5,16 @@ Rows are gathered and written table by table; they are written earlier where a l
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Final, cast
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
+from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.match import UNDATED, Clinical, clinical_key
 from fhir_server.search.values import IndexValues, no_values
 from fhir_server.store.port import (
@@ -35,12 +37,19 @@ from fhir_server.store.sqlite.turn import Turn
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
 
-_AT_ONCE: Final = 50
-_THERE: Final = f"SELECT target FROM resource WHERE target IN ({', '.join('?' * _AT_ONCE)})"
-_HEAD: Final = (
-    "SELECT id, collection, rid, version, updated, position, method, clinical, json(rows)"
-    " FROM resource WHERE target = ?"
+_TYPES: Final = 256
+_SEVERAL: Final = 2
+_HEADED: Final = (
+    "r.target, r.id, r.collection, r.rid, r.version, r.updated, r.position, r.method, r.clinical,"
+    " json(r.rows)"
 )
+_HEAD: Final = f"SELECT {_HEADED} FROM resource r WHERE r.target = ?"
+_HEADS: Final = f"SELECT {_HEADED} FROM carray(?) a CROSS JOIN resource r ON r.target = a.value"
+_LAST: Final = (
+    "SELECT position, updated, (SELECT max(rid) FROM resource) FROM change"
+    " ORDER BY position DESC LIMIT 1"
+)
+_LAST_OF_NONE: Final = "SELECT 0, 0, coalesce(max(rid), 0) FROM resource"
 _HISTORY: Final = (
     "INSERT INTO history(position, rid, version, updated, method, body)"
     " SELECT position, rid, version, updated, method, body FROM resource WHERE rid = ?"
@@ -106,7 +115,7 @@ class Transaction:
         self.connection = connection
         self._turn = turn
         self._hashes = hashes
-        self._clinical = clinical
+        self._clinical = lru_cache(_TYPES)(clinical)
         self._clock = clock
         self._reader = Reader(connection, hashes, clinical)
         self._builder = Builder(self._reader.names, hashes)
@@ -114,18 +123,16 @@ class Transaction:
         self._updated = self._latest = self._position = self._rid = 0
         self._clear()
 
-    def begin(self) -> None:
-        """Begin, and learn where other processes left off."""
+    def begin(self, keys: Iterable[Key] = ()) -> None:
+        """Begin, learn where other processes left off, and look up the resources that will be needed."""
         self._turn.take()
-        self.connection.execute("BEGIN IMMEDIATE")
+        run = self.connection.execute
+        run("BEGIN IMMEDIATE")
         self._clear()
-        last = self.connection.execute(
-            "SELECT position, updated FROM change ORDER BY position DESC LIMIT 1"
-        ).get
-        self._position, updated = last if last is not None else (0, 0)
-        self._rid = int(self.connection.execute("SELECT coalesce(max(rid), 0) FROM resource").get)
-        self._latest = updated
-        self._updated = max(self._clock(), updated)
+        last: Row = run(_LAST).get or run(_LAST_OF_NONE).get
+        self._position, self._latest, self._rid = last
+        self._updated = max(self._clock(), self._latest)
+        self._learn(keys)
 
     def commit(self) -> None:
         """Write what is gathered and make it durable."""
@@ -151,8 +158,6 @@ class Transaction:
         """Check the preconditions, then gather the changes; raises VersionConflict or MatchConflict."""
         for index, precondition in enumerate(preconditions):
             self._require(index, precondition)
-        if len(changes) > 1:
-            self._learn([change.key for change in changes])
         return [self._change(change) for change in changes]
 
     def take(self, past: Past) -> bool:
@@ -237,8 +242,8 @@ class Transaction:
         self._logged: list[Row] = []
         self._reindexed: list[Row] = []
         self._missing: list[Row] = []
-        self._deleted: defaultdict[str, list[Row]] = defaultdict(list)
-        self._inserted: defaultdict[str, list[Row]] = defaultdict(list)
+        self._deleted: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+        self._inserted: dict[str, list[Row]] = {table: [] for table in COLUMNS}
         self._alive: defaultdict[int, int] = defaultdict(int)
 
     def _require(self, index: int, precondition: Precondition) -> None:
@@ -250,7 +255,7 @@ class Transaction:
                 raise VersionConflict(precondition.key, current)
             return
         self.flush()
-        plan = dataclasses.replace(precondition.plan, limit=MOST_FOUND, after=None)
+        plan = replace(precondition.plan, limit=MOST_FOUND, after=None)
         found = [match.version.key for match in self._reader.search(plan)]
         others = tuple(key for key in found if key != precondition.apart_from)
         if others:
@@ -261,29 +266,34 @@ class Transaction:
             self._heads[key] = self._stored(key)
         return self._heads[key]
 
-    def _learn(self, keys: Sequence[Key]) -> None:
-        """Look up many current versions at once: what no hash leads to is new."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._heads]
-        for start in range(0, len(unknown), _AT_ONCE):
-            some = {self._target(key): key for key in unknown[start : start + _AT_ONCE]}
-            padded = [*some, *[b""] * (_AT_ONCE - len(some))]
-            there = {target for (target,) in self.connection.execute(_THERE, padded)}
-            for target, key in some.items():
-                if target not in there:
-                    self._heads[key] = None
+    def _learn(self, keys: Iterable[Key]) -> None:
+        """Look up many current versions at once; what no hash leads to is new."""
+        wanted = {self._target(key): key for key in keys}
+        if len(wanted) < _SEVERAL:
+            return
+        self._heads.update(dict.fromkeys(wanted.values()))
+        found: list[Row] = self.connection.execute(_HEADS, (apsw.carray(tuple(wanted)),)).fetchall()
+        for row in found:
+            key = wanted[row[0]]
+            self._heads[key] = self._headed(key, row) or self._heads[key]
 
     def _target(self, key: Key) -> bytes:
         target: bytes = self._hashes.target(key.tenant, key.type, key.id)
         return target
 
     def _stored(self, key: Key) -> _Head | None:
-        target = self._target(key)
-        found: list[tuple[Any, ...]] = self.connection.execute(_HEAD, (target,)).fetchall()
-        for id_, collection, rid, number, updated, position, method, clinical, kept in found:
-            if id_ == key.id and self._reader.names.label(collection) == (key.tenant, key.type):
-                version = Version(key, number, updated, method, None, position)
-                return _Head(rid, version, clinical, kept)
+        for row in self.connection.execute(_HEAD, (self._target(key),)).fetchall():
+            head = self._headed(key, row)
+            if head is not None:
+                return head
         return None
+
+    def _headed(self, key: Key, row: Row) -> _Head | None:
+        """Give what a row says of a key, None if only the hash is the same."""
+        _, id_, collection, rid, number, updated, position, method, clinical, kept = row
+        if id_ != key.id or self._reader.names.label(collection) != (key.tenant, key.type):
+            return None
+        return _Head(rid, Version(key, number, updated, method, None, position), clinical, kept)
 
     def _change(self, change: Change) -> Version:
         """Gather one change, and give the version that it makes."""
@@ -348,7 +358,12 @@ class Transaction:
         self, old: _Head | None, new: _Head, collection: int, values: IndexValues
     ) -> None:
         """Gather what is written in a resource, if that is not what it was."""
-        before, after = Rows() if old is None else old.known, new.known
+        after = new.known
+        if old is None:
+            if (after.full or after.txt) and new.version.key.type not in UNREAD:
+                self.texts.gather(text(new.rid, collection, values), fresh=True)
+            return
+        before = old.known
         if before.full == after.full and _strings(before) == _strings(after):
             return
         fresh = not before.full and not before.txt
@@ -362,10 +377,9 @@ class Transaction:
         """Gather the rows that one version has and the other has not."""
         tail = (new.clinical, new.rid)
         if old is None:
-            for table in COLUMNS:
-                rows = new.known.of(table)
-                if rows:
-                    self._inserted[table] += [row + tail for row in rows]
+            for table, inserted in self._inserted.items():
+                if getattr(new.known, table):
+                    inserted += [row + tail for row in new.known.of(table)]
             return
         same = old.clinical == new.clinical
         gone = (old.clinical, old.rid)

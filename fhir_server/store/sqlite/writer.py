@@ -1,25 +1,33 @@
 """The one thread that writes: work that is queued meanwhile shares a durable transaction (group commit).
 
-Nobody waits for a group to fill: a lone piece of work is written at once. If a group cannot be written, each
-piece is tried again alone, so that one caller's fault is not another's.
+Nobody waits for a group to fill: a lone piece of work is written at once. What many callers bring in the same
+turns of an event loop comes to the thread together, as a transaction costs ten times what one more resource
+adds to it. If a group cannot be written, each piece is tried again alone, so that one caller's fault is not
+another's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import apsw
 import structlog
 
-from fhir_server.store.port import MatchConflict, OutOfOrder, StoreUnavailable, VersionConflict
-from fhir_server.store.sqlite.texts import MOST, STRAIGHT
+from fhir_server.store.port import Key, MatchConflict, OutOfOrder, StoreUnavailable, VersionConflict
+from fhir_server.store.sqlite.texts import STEP, STRAIGHT
 from fhir_server.store.sqlite.transaction import Transaction
 
 MOST_CHANGES: Final = 400
+TOGETHER: Final = 32
+"""So many pieces of work from one event loop are handed to the thread without waiting for more."""
+QUIET_S: Final = 0.1
+"""After so long without a write texts that wait are put into their indexes."""
 CHECKPOINT_PAGES: Final = 2_000
 MOST_PAGES: Final = 16_000
 _PATIENCE_S: Final = 5.0
@@ -41,11 +49,15 @@ _FAULTS: Final = (
 
 
 class Work(Protocol[_Result]):
-    """A piece of work: how many changes it makes, and how it makes them."""
+    """A piece of work: how many changes it makes, the resources that it looks at, and how it makes them."""
 
     @property
     def weight(self) -> int:
         """The number of changes."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The resources whose current versions it asks for, as far as it can tell."""
 
     def __call__(self, transaction: Transaction) -> _Result:
         """Do it within a transaction; raises VersionConflict or MatchConflict before it writes."""
@@ -75,8 +87,10 @@ class Writer:
     ) -> None:
         self._transaction = transaction
         self._committed = committed
-        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
-        self._closing = False
+        self._submitted: dict[asyncio.AbstractEventLoop, list[_Queued]] = {}
+        self._queue: queue.SimpleQueue[list[_Queued] | None] = queue.SimpleQueue()
+        self._waiting: deque[_Queued] = deque()
+        self._closing = self._ended = False
         self._lock = threading.Lock()
         self._log = _Log(transaction.connection, checkpoints)
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -88,16 +102,40 @@ class Writer:
 
     def submit(self, work: Work[_R]) -> asyncio.Future[_R]:
         """Queue a piece of work; the future has its result once it is durable. Raises StoreUnavailable."""
-        queued = _Queued(work, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        queued = _Queued(work, loop)
         with self._lock:
             if self._closing:
                 raise StoreUnavailable("the store is closing")
-            self._queue.put(queued)
+            waiting = self._submitted.get(loop)
+            if waiting is None:
+                self._submitted[loop] = [queued]
+                loop.call_soon(self._gather, loop, 0)
+            else:
+                waiting.append(queued)
         return queued.future
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
+        """Hand over once a turn of an event loop brings nothing more: what comes together is written so."""
+        with self._lock:
+            waiting = len(self._submitted.get(loop, ()))
+        if known < waiting < TOGETHER:
+            loop.call_soon(self._gather, loop, waiting)
+        else:
+            self._hand_over(loop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread what was submitted on an event loop."""
+        with self._lock:
+            submitted = self._submitted.pop(loop, None)
+            if submitted is not None:
+                self._queue.put(submitted)
 
     def stop(self) -> None:
         """Write what is queued and end the threads; to be called off the event loop."""
         self._refuse()
+        for loop in list(self._submitted):
+            self._hand_over(loop)
         self._queue.put(None)
         self._thread.join()
         self._log.stop()
@@ -116,23 +154,33 @@ class Writer:
             self._abandon(group)
 
     def _next(self) -> list[_Queued]:
-        """Give what is queued up to MOST_CHANGES, waiting for the first; nothing at the end."""
-        first = self._queue.get()
-        group = []
+        """Give what waits, up to MOST_CHANGES, waiting for the first; nothing at the end."""
+        if not self._waiting and not self._ended:
+            self._take(self._first())
+        with contextlib.suppress(queue.Empty):
+            while not self._ended:
+                self._take(self._queue.get_nowait())
+        group: list[_Queued] = []
         weight = 0
-        while first is not None:
-            group.append(first)
-            weight += first.work.weight
-            if weight >= MOST_CHANGES:
-                break
-            try:
-                first = self._queue.get_nowait()
-            except queue.Empty:
-                break
-        else:
-            if group:
-                self._queue.put(None)
+        while self._waiting and weight < MOST_CHANGES:
+            one = self._waiting.popleft()
+            group.append(one)
+            weight += one.work.weight
         return group
+
+    def _take(self, submitted: list[_Queued] | None) -> None:
+        self._waiting.extend(submitted or ())
+        self._ended = submitted is None
+
+    def _first(self) -> list[_Queued] | None:
+        """Wait for work; meanwhile texts that wait are put into their indexes."""
+        while self._transaction.texts.waiting >= STRAIGHT:
+            try:
+                return self._queue.get(timeout=QUIET_S)
+            except queue.Empty:
+                if not self._settle():
+                    break
+        return self._queue.get()
 
     def _serve(self, group: list[_Queued]) -> None:
         fault = self._attempt(group)
@@ -144,14 +192,12 @@ class Writer:
         elif fault is not None:
             group[0].outcome = fault
         self._deliver(group)
-        self._settle()
+        if self._transaction.texts.waiting >= STEP:
+            self._settle()
         self._log.written()
 
-    def _settle(self) -> None:
-        """Put texts that wait into their indexes, if nobody waits to write or if they are many."""
-        waiting = self._transaction.texts.waiting
-        if waiting < (STRAIGHT if self._queue.empty() else MOST):
-            return
+    def _settle(self) -> bool:
+        """Put some of the texts that wait into their indexes; tells whether that could be done."""
         transaction = self._transaction
         try:
             transaction.begin()
@@ -160,12 +206,14 @@ class Writer:
         except apsw.Error as fault:  # they are found as they are; the next write tries again
             transaction.roll_back()
             _log.warning("texts_wait", fault=type(fault).__name__)
+            return False
+        return True
 
     def _attempt(self, group: list[_Queued]) -> Exception | None:
         """Do the group's work in one transaction; gives what prevented it."""
         transaction = self._transaction
         try:
-            transaction.begin()
+            transaction.begin([key for one in group for key in one.work.keys])
             for one in group:
                 try:
                     one.outcome = one.work(transaction)
@@ -183,11 +231,11 @@ class Writer:
         return None
 
     def _abandon(self, group: list[_Queued]) -> None:
-        left = list(group)
+        for loop in list(self._submitted):
+            self._hand_over(loop)
         while not self._queue.empty():
-            one = self._queue.get()
-            if one is not None:
-                left.append(one)
+            self._waiting.extend(self._queue.get() or ())
+        left = [*group, *self._waiting]
         for one in left:
             one.outcome = StoreUnavailable("the store has stopped writing")
         self._deliver(left)

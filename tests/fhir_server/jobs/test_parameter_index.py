@@ -267,9 +267,11 @@ async def test_a_restart_keeps_it_and_goes_on_where_it_was(tmp_path):
 
 async def test_what_was_uploaded_while_nobody_followed_is_taken_up(tmp_path):
     async with opened(tmp_path, working=False, following=False) as house:
+        await Caller(house).put(eyed("a", "blue"))
         await Caller(house).put(parameter())
     async with opened(tmp_path) as house:
         await Caller(house).until("Patient?eyes=blue")
+        assert await Caller(house).ids("Patient?eyes=blue") == ["a"]
 
 
 async def test_another_process_learns_of_it_and_indexes_for_it(tmp_path):
