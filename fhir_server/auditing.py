@@ -2,29 +2,34 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from fhir_server.audit.alerts import Alerts, Rules
+from fhir_server.audit.event import Accessed, event
 from fhir_server.audit.following import Following
 from fhir_server.audit.journal import Journal
+from fhir_server.audit.pieces import TYPE, Pieces
 from fhir_server.audit.retention import Retention
 from fhir_server.audit.trail import Trail
 from fhir_server.audit.verify import Verified, verify
 from fhir_server.context import Context, Policy
 from fhir_server.interactions.dispatch import dispatch
-from fhir_server.interactions.keep import keep
+from fhir_server.interactions.keep import keep, keep_changes
+from fhir_server.interactions.writing import body
 from fhir_server.message import FhirRequest
-from fhir_server.store.port import Documents, Key, Version
-from resources import model
+from fhir_server.search.parameters import SearchParameters
+from fhir_server.store.port import Change, Documents, Key
+from fhir_server.subjects import Subjects
 from resources.model import Resource
 
 FOLDER = "audit"
 Ours = Callable[[str], Context]
 """Gives our own context in a tenant."""
-_PATIENT = "Patient"
-_TYPE = "AuditEvent"
-_REMEMBERED = 20_000
+_AT_ONCE = 25
 _PAGE = 200
 _TOLERANT = Policy(lenient=True)
 
@@ -55,11 +60,12 @@ class Auditing:
         self.following = Following(
             (kept.folder, kept.key),
             kept.documents,
-            _Subjects(self._quiet),
+            Subjects(self._quiet),
             self._tell,
-            (kept.server, kept.address),
-            Alerts(rules, self._tell, kept.address),
+            kept.server,
+            Alerts(rules, self._raise, kept.address),
         )
+        self._telling = _Telling(kept.address)
         self._retention = Retention(kept.folder, kept.documents, kept.days, self._swept)
 
     def state(self) -> str:
@@ -89,15 +95,18 @@ class Auditing:
         services = replace(ours.services, audit=None, policy=_TOLERANT)
         return replace(ours, services=services)
 
-    async def _tell(self, tenant: str, events: Sequence[Resource]) -> None:
-        await keep(self._quiet(tenant), events)
+    async def _tell(self, tenant: str, told: Sequence[Accessed]) -> None:
+        await self._telling(self._quiet(tenant), told)
+
+    async def _raise(self, tenant: str, resources: Sequence[Resource]) -> None:
+        await keep(self._quiet(tenant), resources)
 
     async def _erase(self, tenant: str, day: str) -> int:
         """Erase a tenant's AuditEvents from before a day, with their past; gives how many."""
         context, erased = self._quiet(tenant), 0
         query = (("date", f"lt{day}"), ("_count", str(_PAGE)))
         while True:
-            found = await dispatch(context, FhirRequest("GET", _TYPE, query))
+            found = await dispatch(context, FhirRequest("GET", TYPE, query))
             if not found.seen:
                 return erased
             for version in found.seen:
@@ -110,56 +119,34 @@ class Auditing:
         self.trail.event("", "jobs", "sweep", 200, note=f"journal {name} was kept long enough")
 
 
-class _Subjects:
-    """Finds whom resources are about, by the Patient's CompartmentDefinition; remembers what it found."""
+class _Telling:
+    """Stores the AuditEvents of accesses, put together from pieces where the search parameters allow it."""
 
-    def __init__(self, context_of: Ours) -> None:
-        self._context_of = context_of
-        self._patients: dict[tuple[str, str], tuple[str, ...]] = {}
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._pieces: dict[str, Pieces] = {}
 
-    async def patients(self, tenant: str, reference: str) -> tuple[str, ...]:
-        """Give the logical ids of the patients in whose compartments a resource is, or was."""
-        place = (tenant, reference)
-        if place not in self._patients:
-            if len(self._patients) >= _REMEMBERED:
-                self._patients.clear()
-            found = await self._found(tenant, reference)
-            if "/_history/" not in reference:
-                return found  # what it is about may change with its next version
-            self._patients[place] = found
-        return self._patients[place]
+    async def __call__(self, context: Context, told: Sequence[Accessed]) -> None:
+        """Store the events of some accesses in one commit; those that are stored already stay."""
+        change = self._making(context)
+        changes = []
+        for number, accessed in enumerate(told, 1):
+            changes.append(change(context.tenant, accessed))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # others are waiting for the event loop
+        await keep_changes(context, changes)
 
-    async def study(self, tenant: str, uid: str) -> tuple[str, ...]:
-        """Give the reference of the ImagingStudy with a Study Instance UID; none where there is none."""
-        query = (("identifier", f"urn:dicom:uid|{uid}"),)
-        request = FhirRequest("GET", "ImagingStudy", query)
-        found = await dispatch(self._context_of(tenant), request)
-        return tuple(f"{v.key.reference}/_history/{v.version_id}" for v in found.seen[:1])
-
-    async def _found(self, tenant: str, reference: str) -> tuple[str, ...]:
-        parts = reference.split("/")
-        if len(parts) not in {2, 4}:
-            return ()  # a study that is not here: its UID
-        type_, id_, *rest = parts
-        context = self._context_of(tenant)
-        if type_ not in context.services.definitions.resource_types:
-            return ()
-        if type_ == _PATIENT:
-            return (id_,)
-        version = await _version(context, Key(tenant, type_, id_), rest)
-        if version is None or version.body is None:
-            return ()
+    def _making(self, context: Context) -> Callable[[str, Accessed], Change]:
+        """Give what makes the change that stores an event."""
         parameters = context.services.planner.parameters
-        atoms = {a.name for p in parameters.compartment(_PATIENT, type_) for a in p.atoms}
-        values = parameters.values(model.parse(version.body))
-        ids = [r.id for r in values.references if r.type == _PATIENT and r.atom in atoms]
-        return tuple(dict.fromkeys(ids))
+        extraction = parameters.extraction(TYPE)
+        if not extraction.by_element:  # a tenant's own parameter looks at an event as a whole
+            return partial(self._whole, parameters)
+        pieces = self._pieces.get(context.tenant)
+        if pieces is None or pieces.extraction is not extraction:
+            pieces = self._pieces[context.tenant] = Pieces(extraction, self._server)
+        return pieces.change
 
-
-async def _version(context: Context, key: Key, rest: Sequence[str]) -> Version | None:
-    """Give the version that a reference names; of a deletion, the last one with contents."""
-    store = context.services.store
-    version = await (store.vread(key, int(rest[1])) if rest else store.read(key))
-    if version is not None and version.body is None and version.version_id > 1:
-        return await store.vread(key, version.version_id - 1)
-    return version
+    def _whole(self, parameters: SearchParameters, tenant: str, accessed: Accessed) -> Change:
+        made = event(accessed, self._server)
+        return Change(Key(tenant, TYPE, accessed.id), "POST", body(made), parameters.values(made))

@@ -2,14 +2,13 @@
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
-from fhir_server.audit.event import CODES, event
+from fhir_server.audit.event import CODES, Accessed, event
 from fhir_server.audit.record import Record
 from fhir_server.store.port import instant
 from resources.model import Resource
@@ -45,7 +44,8 @@ class Alerts:
         self._rules = rules
         self._raise = raise_
         self._address = address
-        self._seen: dict[tuple[str, str], deque[tuple[int, str]]] = {}
+        self._seen: dict[tuple[str, str], dict[str, int]] = {}
+        """By person, the patients of the last ten minutes in the order in which they were seen last."""
 
     async def __call__(self, record: Record, patients: Sequence[str]) -> None:
         """Look at one access and the patients that it was about."""
@@ -65,17 +65,19 @@ class Alerts:
     def _many(self, record: Record, patients: Sequence[str]) -> bool:
         if len(self._seen) >= _REMEMBERED:
             self._seen.clear()
-        seen = self._seen.setdefault((record.tenant, record.user), deque())
-        seen.extend((record.time, patient) for patient in patients)
-        while seen and seen[0][0] < record.time - WINDOW_MS:
-            seen.popleft()
-        return len({patient for _, patient in seen}) > self._rules.patients
+        seen = self._seen.setdefault((record.tenant, record.user), {})
+        for patient in patients:
+            seen.pop(patient, None)  # whoever is seen again goes to the end
+            seen[patient] = record.time
+        while seen and seen[first := next(iter(seen))] < record.time - WINDOW_MS:
+            del seen[first]
+        return len(seen) > self._rules.patients
 
     async def _alert(self, kind: str, record: Record, patients: Sequence[str] = ()) -> None:
         named = repr((record.tenant, record.user, kind, record.time // _DAY_MS, *patients))
         id_ = f"alert-{hashlib.blake2b(named.encode(), digest_size=16).hexdigest()}"
         log.warning("unusual access", kind=kind, tenant=record.tenant, request=record.request)
-        told = event(record, id_, (), tuple(patients), self._address)
+        told = event(Accessed(id_, record, patients=tuple(patients)), self._address)
         told |= {
             "type": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110113"},
             "subtype": [{"system": CODES, "code": kind, "display": _TEXTS[kind]}],

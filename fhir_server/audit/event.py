@@ -3,9 +3,10 @@
 import base64
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fhir_server.audit.record import ACTIONS, Record
@@ -74,48 +75,105 @@ def accesses(record: Record) -> tuple[Record, ...]:
     )
 
 
-def event(
-    record: Record, id_: str, entities: tuple[str, ...], patients: tuple[str, ...], server: str
-) -> Resource:
-    """Give the AuditEvent of one access to `entities` (references), about `patients` (logical ids).
+class Accessed(Struct, frozen=True):
+    """One access and what was found of it: references of the entities, logical ids of the patients."""
 
-    `server` is our own address. A success that fits a pattern names it as its profile.
+    id: str
+    record: Record
+    entities: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+
+
+class Caller(NamedTuple):
+    """Who made an access, as its record has it."""
+
+    client: str
+    subject: str
+    user: str
+    address: str
+    purpose: str
+
+
+def event(accessed: Accessed, server: str) -> Resource:
+    """Give the AuditEvent of one access; `server` is our own address.
+
+    A success that fits a pattern names it as its profile.
     """
-    made: Resource = {"resourceType": "AuditEvent", "id": id_}
-    action = ACTIONS.get(record.act, "E")
-    pattern = _pattern(record, action, entities, patients)
+    record = accessed.record
+    made: Resource = {"resourceType": "AuditEvent", "id": accessed.id}
+    pattern = pattern_of(accessed)
     if pattern:
-        made["meta"] = {"profile": [_PROFILES + pattern]}
-    type_, subtype = _codes(record)
-    made |= {"type": type_, "subtype": [subtype], "action": action}
-    if record.act == "frames":
-        begun = record.time // MINUTE_MS * MINUTE_MS
-        made["period"] = {"start": instant(begun), "end": instant(begun + MINUTE_MS - 1)}
-    made |= {
-        "recorded": instant(record.time),
-        "outcome": _outcome(record.status),
-    }
-    if record.status >= 400:
-        made["outcomeDesc"] = f"Answered with {record.status}"
-    if record.purpose:
-        made["purposeOfEvent"] = [_break_glass(record)]
-    made["agent"] = _agents(record, action, server)
-    made["source"] = {
-        "observer": {"display": "Hounsfield"},
-        "type": [
-            _coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4"),
-        ],
-    }
-    found = [*_asked(record), *(_patient(id_) for id_ in patients), *map(_data, entities)]
+        made["meta"] = meta(pattern)
+    made |= what(record.act)
+    made |= when(record)
+    made |= outcome(record.status, record.purpose)
+    made |= who(ACTIONS.get(record.act, "E"), caller(record), server)
+    found = [*asked(record), *map(patient, accessed.patients), *map(entity, accessed.entities)]
     if record.request:
-        found.append(_request(record.request))
+        found.append(request(record.request))
     if found:
         made["entity"] = found
     return made
 
 
-def _codes(record: Record) -> tuple[dict[str, str], dict[str, str]]:
-    act = record.act
+def meta(pattern: str) -> dict[str, Any]:
+    """Give the meta of an event that follows a pattern."""
+    return {"profile": [_PROFILES + pattern]}
+
+
+def what(act: str) -> dict[str, Any]:
+    """Give the elements that say what was done."""
+    type_, subtype = _codes(act)
+    return {"type": type_, "subtype": [subtype], "action": ACTIONS.get(act, "E")}
+
+
+def when(record: Record) -> dict[str, Any]:
+    """Give the elements that say when; frames are told by the minute."""
+    made: dict[str, Any] = {}
+    if record.act == "frames":
+        begun = record.time // MINUTE_MS * MINUTE_MS
+        made["period"] = {"start": instant(begun), "end": instant(begun + MINUTE_MS - 1)}
+    made["recorded"] = instant(record.time)
+    return made
+
+
+def outcome(status: int, purpose: str) -> dict[str, Any]:
+    """Give the elements that say how it ended, and the purpose that was given for it."""
+    made: dict[str, Any] = {"outcome": _outcome(status)}
+    if status >= 400:
+        made["outcomeDesc"] = f"Answered with {status}"
+    if purpose:
+        made["purposeOfEvent"] = [_break_glass(purpose)]
+    return made
+
+
+def caller(record: Record) -> Caller:
+    """Give who made an access."""
+    return Caller(record.client, record.subject, record.user, record.address, record.purpose)
+
+
+def who(action: str, caller: Caller, server: str) -> dict[str, Any]:
+    """Give the elements that say who asked whom, and who saw it."""
+    source = {
+        "observer": {"display": "Hounsfield"},
+        "type": [_coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4")],
+    }
+    return {"agent": _agents(action, caller, server), "source": source}
+
+
+def pattern_of(accessed: Accessed) -> str:
+    """Name the pattern that a success follows, empty for none; one with a patient has exactly one."""
+    record = accessed.record
+    if record.status >= 400 or record.act not in _INTERACTIONS:
+        return ""
+    about = "Patient" if len(accessed.patients) == 1 else ""
+    if record.act.startswith("search"):
+        return f"{about}Query"
+    name = _PATTERNS.get(ACTIONS.get(record.act, "E"))
+    return f"{about}{name}" if name and len(accessed.entities) == 1 else ""
+
+
+def _codes(act: str) -> tuple[dict[str, str], dict[str, str]]:
     if act in _INTERACTIONS:
         return _coding(_REST, "rest"), _coding(_INTERACTION, act)
     if act == "bundle":
@@ -124,26 +182,13 @@ def _codes(record: Record) -> tuple[dict[str, str], dict[str, str]]:
     return _coding(_DCM, type_), _coding(*subtype)
 
 
-def _pattern(
-    record: Record, action: str, entities: tuple[str, ...], patients: tuple[str, ...]
-) -> str:
-    """Name the pattern that a success follows, empty for none; one with a patient has exactly one."""
-    if record.status >= 400 or record.act not in _INTERACTIONS:
-        return ""
-    about = "Patient" if len(patients) == 1 else ""
-    if record.act.startswith("search"):
-        return f"{about}Query"
-    name = _PATTERNS.get(action)
-    return f"{about}{name}" if name and len(entities) == 1 else ""
-
-
 def _outcome(status: int) -> str:
     if status < 400:
         return "0"
     return "4" if status < 500 else "8"
 
 
-def _agents(record: Record, action: str, server: str) -> list[dict[str, Any]]:
+def _agents(action: str, caller: Caller, server: str) -> list[dict[str, Any]]:
     """Give client, server and user; which of the first two is source and which destination, BALP says."""
     client, ours = _SOURCE, _DESTINATION
     if action == "R":
@@ -157,10 +202,10 @@ def _agents(record: Record, action: str, server: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {
             "type": {"coding": [_coding(_DCM, client)]},
-            "who": {"identifier": {"value": record.client or record.subject or "unknown"}},
-            "requestor": not record.user,
-            "network": {"address": record.address, "type": "2"}
-            if record.address
+            "who": {"identifier": {"value": caller.client or caller.subject or "unknown"}},
+            "requestor": not caller.user,
+            "network": {"address": caller.address, "type": "2"}
+            if caller.address
             else {"address": "localhost", "type": "1"},
         },
         {
@@ -170,30 +215,30 @@ def _agents(record: Record, action: str, server: str) -> list[dict[str, Any]]:
             "network": {"address": server, "type": "5"},
         },
     ]
-    if record.user or (record.client and record.subject not in {"", record.client}):
-        found.append(_user(record, action))
+    if caller.user or (caller.client and caller.subject not in {"", caller.client}):
+        found.append(_user(caller, action))
     return found
 
 
-def _user(record: Record, action: str) -> dict[str, Any]:
+def _user(caller: Caller, action: str) -> dict[str, Any]:
     role = "IRCP" if action in {"R", "E"} else "AUT"
-    who = {"reference": record.user} if record.user else {"identifier": {"value": record.subject}}
+    who = {"reference": caller.user} if caller.user else {"identifier": {"value": caller.subject}}
     made: dict[str, Any] = {
         "type": {"coding": [_coding(_PARTICIPATION, role)]},
         "who": who,
-        "altId": record.subject or "unknown",
-        "requestor": bool(record.user),
+        "altId": caller.subject or "unknown",
+        "requestor": bool(caller.user),
     }
-    if record.purpose:
-        made["purposeOfUse"] = [_break_glass(record)]
+    if caller.purpose:
+        made["purposeOfUse"] = [_break_glass(caller.purpose)]
     return made
 
 
-def _break_glass(record: Record) -> dict[str, Any]:
-    return {"coding": [_coding(_PURPOSE, "BTG")], "text": record.purpose}
+def _break_glass(purpose: str) -> dict[str, Any]:
+    return {"coding": [_coding(_PURPOSE, "BTG")], "text": purpose}
 
 
-def _asked(record: Record) -> list[dict[str, Any]]:
+def asked(record: Record) -> list[dict[str, Any]]:
     """Give what was asked for: a query as BALP has it, in base64; or a word on what happened."""
     if record.act.startswith("search") or record.query:
         text = f"{record.path}?{urlencode(record.query)}" if record.query else record.path
@@ -207,7 +252,8 @@ def _asked(record: Record) -> list[dict[str, Any]]:
     return [{"type": _coding(_ENTITY, "2"), "role": _coding(_ROLE, "20"), "name": told}]
 
 
-def _patient(id_: str) -> dict[str, Any]:
+def patient(id_: str) -> dict[str, Any]:
+    """Give the entity of a patient."""
     return {
         "what": {"reference": f"Patient/{id_}"},
         "type": _coding(_ENTITY, "1"),
@@ -215,7 +261,8 @@ def _patient(id_: str) -> dict[str, Any]:
     }
 
 
-def _data(reference: str) -> dict[str, Any]:
+def entity(reference: str) -> dict[str, Any]:
+    """Give the entity of what was accessed: a reference, or a study that is not here by its UID."""
     what = (
         {"identifier": {"system": "urn:dicom:uid", "value": reference}}
         if reference.startswith("urn:oid:")
@@ -224,7 +271,8 @@ def _data(reference: str) -> dict[str, Any]:
     return {"what": what, "type": _coding(_ENTITY, "2"), "role": _coding(_ROLE, "4")}
 
 
-def _request(id_: str) -> dict[str, Any]:
+def request(id_: str) -> dict[str, Any]:
+    """Give the entity that joins what belongs to one request."""
     return {
         "what": {"identifier": {"value": id_}},
         "type": _coding(REQUEST_ID, "XrequestId"),

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,22 +18,20 @@ from msgspec import Struct
 
 from fhir_server.audit import chain
 from fhir_server.audit.chain import SUFFIX, Broken, Place
-from fhir_server.audit.event import MINUTE_MS, accesses, event
+from fhir_server.audit.event import MINUTE_MS, Accessed, accesses
 from fhir_server.audit.record import Record
 from fhir_server.store.port import Documents
 from fhir_server.tenancy import DEFAULT
-from resources.model import Resource
 
 log = structlog.get_logger()
 
 NAMESPACE = "audit.journals"
-_PAUSE_S = 0.4
+_PAUSE_S = 0.8
 _SHARE = 2
-_BATCH = 40
+_BATCH = 250
 _PIECE = 1 << 18
 _UID = "urn:oid:"
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}(?:/_history/\d{1,9})?")
-_TOLD = re.compile(r"(?:Patient|ImagingStudy)/.+")
 
 
 class Told(Struct, frozen=True):
@@ -49,15 +47,17 @@ class Told(Struct, frozen=True):
 class Subjects(Protocol):
     """Finds whom resources are about."""
 
-    async def patients(self, tenant: str, reference: str) -> tuple[str, ...]:
-        """Give the logical ids of the patients in whose compartments a resource is, or was."""
+    async def patients(
+        self, tenant: str, references: Iterable[str]
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Give the logical ids of the patients in whose compartments resources are, or were."""
 
-    async def study(self, tenant: str, uid: str) -> tuple[str, ...]:
-        """Give the reference of the ImagingStudy with a Study Instance UID; none where there is none."""
+    async def studies(self, tenant: str, uids: Iterable[str]) -> Mapping[str, str]:
+        """Give the references of the ImagingStudies that are here, by Study Instance UID (urn:oid:)."""
 
 
-Tell = Callable[[str, Sequence[Resource]], Awaitable[None]]
-"""Stores AuditEvents of a tenant; those that are stored already change nothing."""
+Tell = Callable[[str, Sequence[Accessed]], Awaitable[None]]
+"""Stores the events of accesses in a tenant; those that are stored already change nothing."""
 Watch = Callable[[Record, Sequence[str]], Awaitable[None]]
 """Is told of every access with the patients that it was about."""
 
@@ -70,7 +70,7 @@ async def unwatched(record: Record, patients: Sequence[str]) -> None:
 class Following:
     """Follows the journal files in a folder, with the key of their chains, and tells their records.
 
-    `place` is the name of the server whose they are, and its address for the events.
+    `server` is the name of the server whose they are.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Following:
         documents: Documents,
         subjects: Subjects,
         tell: Tell,
-        place: tuple[str, str],
+        server: str,
         watch: Watch = unwatched,
     ) -> None:
         self._folder, self._key = journals
@@ -87,7 +87,7 @@ class Following:
         self._subjects = subjects
         self._tell = tell
         self._watch = watch
-        self._server, self._address = place
+        self._server = server
         self._known: dict[str, Told] = {}
         self._decoder = msgspec.json.Decoder(Record)
         self.broken: dict[str, int] = {}
@@ -117,56 +117,94 @@ class Following:
         return self._known[name]
 
     async def _file(self, path: Path, told: Told) -> int:
-        data = await asyncio.to_thread(_read, path, told.offset)
-        place = Place(told.offset, told.lines, bytes.fromhex(told.digest))
-        numbered: list[tuple[int, Record]] = []
-        done = False
-        try:
-            for after, content in chain.lines(self._key, data, place):
-                place = after
-                if content[:1] == b"[":
-                    numbered.append((place.lines, self._decoder.decode(content)))
-                else:
-                    done = b'"closed"' in content[:10]
-                if len(numbered) >= _BATCH:
-                    break
-        except Broken as broken:
-            self.broken[path.stem] = broken.line
-            log.error(  # noqa: TRY400 - the line says it all
-                "audit journal broken", journal=path.stem, line=broken.line
-            )
-        await self._events(path.stem, numbered)
-        told = Told(self._server, place.offset, place.lines, place.digest.hex(), done)
+        read = await asyncio.to_thread(self._read, path, told)
+        if read.broken:
+            self.broken[path.stem] = read.broken
+            log.error("audit journal broken", journal=path.stem, line=read.broken)
+        count = await self._events(path.stem, read.numbered)
+        place = read.place
+        told = Told(self._server, place.offset, place.lines, place.digest.hex(), read.done)
         await self._documents.put(DEFAULT, NAMESPACE, path.stem, msgspec.json.encode(told))
         self._known[path.stem] = told
-        return len(numbered)
+        return count
 
-    async def _events(self, name: str, numbered: Sequence[tuple[int, Record]]) -> None:
-        found: dict[str, dict[str, Resource]] = {}
+    def _read(self, path: Path, told: Told) -> "_Read":
+        """Read a batch of records from where a file was told; off the event loop."""
+        read = _Read(Place(told.offset, told.lines, bytes.fromhex(told.digest)))
+        accesses = 0
+        try:
+            for place, content in chain.lines(self._key, _piece(path, told.offset), read.place):
+                read.place = place
+                if content[:1] == b"[":
+                    record = self._decoder.decode(content)
+                    read.numbered.append((place.lines, record))
+                    accesses += max(1, len(record.written))
+                else:
+                    read.done = b'"closed"' in content[:10]
+                if accesses >= _BATCH:
+                    break
+        except Broken as broken:
+            read.broken = broken.line
+        return read
+
+    async def _events(self, name: str, numbered: Sequence[tuple[int, Record]]) -> int:
+        """Tell the accesses of records, a batch in a commit; gives how many there were."""
+        found: dict[str, dict[str, Record]] = {}
+        count = 0
         for number, record in numbered:
             several = accesses(record)
+            count += len(several)
             for part, access in enumerate(several):
                 id_ = f"{name}-{number}" + (f"-{part}" if len(several) > 1 else "")
-                id_ = _name(access, id_)
-                held = found.setdefault(access.tenant or DEFAULT, {})
-                if id_ not in held:
-                    held[id_] = await self._event(access, id_)
-        for tenant, events in found.items():
-            await self._tell(tenant, tuple(events.values()))
+                found.setdefault(access.tenant or DEFAULT, {}).setdefault(
+                    _name(access, id_), access
+                )
+        for tenant, named in found.items():
+            told = list(named.items())
+            for start in range(0, len(told), _BATCH):
+                some = told[start : start + _BATCH]
+                await self._tell(tenant, await self._accessed(tenant, some))
+        return count
 
-    async def _event(self, record: Record, id_: str) -> Resource:
-        references = [one for one in record.what if _REFERENCE.fullmatch(one)]
-        for uid in (one for one in record.what if one.startswith(_UID)):
-            study = await self._subjects.study(record.tenant, uid)
-            references += study or (uid,)
-        patients: dict[str, None] = {}
-        for reference in references if record.status < 400 else ():
-            patients |= dict.fromkeys(await self._subjects.patients(record.tenant, reference))
-        await self._watch(record, tuple(patients))
-        searched = record.act.startswith("search") or record.act == "operation"
-        shown = [r for r in references if not searched or _TOLD.fullmatch(r)]
-        data = [r for r in shown if not (searched and r.startswith("Patient/"))]
-        return event(record, id_, tuple(dict.fromkeys(data)), tuple(patients), self._address)
+    async def _accessed(
+        self, tenant: str, named: Sequence[tuple[str, Record]]
+    ) -> Sequence[Accessed]:
+        """Find out whom accesses were about, and let them be watched."""
+        uids = {uid for _, record in named for uid in record.what if uid.startswith(_UID)}
+        studies = await self._subjects.studies(tenant, uids) if uids else {}
+        found = [(id_, record, _references(record, studies)) for id_, record in named]
+        asked = (r for _, record, held in found if record.status < 400 for r in held)
+        patients = await self._subjects.patients(tenant, dict.fromkeys(asked))
+        told = []
+        for id_, record, references in found:
+            about: dict[str, None] = {}
+            for reference in references if record.status < 400 else ():
+                about |= dict.fromkeys(patients.get(reference, ()))
+            await self._watch(record, tuple(about))
+            told.append(Accessed(id_, record, _entities(record, references), tuple(about)))
+        return told
+
+
+class _Read(Struct):
+    """What was read of a file: records by line, the place after them, and the line that is broken if any."""
+
+    place: Place
+    numbered: list[tuple[int, Record]] = []
+    done: bool = False
+    broken: int = 0
+
+
+def _references(record: Record, studies: Mapping[str, str]) -> list[str]:
+    """Give what a record names that is a reference; a study that is here by its own, another by its UID."""
+    references = [one for one in record.what if _REFERENCE.fullmatch(one)]
+    return references + [studies.get(one, one) for one in record.what if one.startswith(_UID)]
+
+
+def _entities(record: Record, references: Sequence[str]) -> tuple[str, ...]:
+    """Give the references that an event names beside its patients: of a search's page only studies."""
+    if record.act.startswith("search") or record.act == "operation":
+        return tuple(dict.fromkeys(r for r in references if r.startswith("ImagingStudy/")))
+    return tuple(dict.fromkeys(references))
 
 
 def _name(record: Record, otherwise: str) -> str:
@@ -183,7 +221,8 @@ def _files(folder: Path) -> list[tuple[Path, int]]:
     return [(path, path.stat().st_size) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
-def _read(path: Path, offset: int) -> bytes:
+def _piece(path: Path, offset: int) -> bytes:
+    """Give a piece of a file, of whole lines but perhaps for the last."""
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read(_PIECE)

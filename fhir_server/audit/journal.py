@@ -17,6 +17,7 @@ import structlog
 
 from fhir_server.audit.chain import START, SUFFIX, line, linked
 from fhir_server.audit.record import End, Header, Record
+from fhir_server.durable import sync_folder
 
 log = structlog.get_logger()
 
@@ -102,7 +103,7 @@ class Journal:
             path.unlink()
             raise
         self._name, self._until = name, (now // _DAY_MS + 1) * _DAY_MS
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _write(self, content: bytes) -> None:
         digest = linked(self._key, self._digest, content)
@@ -171,11 +172,3 @@ class Journal:
     def _failed(self, fault: OSError) -> None:
         self.fault = fault.strerror or "cannot be written"
         log.error("audit journal failed", reason=self.fault)
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from conformance.validate import Validator
-from fhir_server.audit.event import accesses, event
+from fhir_server.audit.event import Accessed, accesses, event
 from fhir_server.audit.record import Record
 from resources import definitions
 
@@ -16,7 +16,7 @@ BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 def made(act, status=200, entities=(), patients=(), door="fhir", **more):
     given = {"client": "viewer", "subject": "s1", "user": "Practitioner/1", "address": "10.0.0.1"}
     record = Record(1_790_000_000_000, "default", door, act, status, **(given | more))
-    return event(record, "j-1", entities, patients, "https://here.example")
+    return event(Accessed("j-1", record, entities, patients), "https://here.example")
 
 
 ACTS = (

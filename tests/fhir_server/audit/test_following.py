@@ -2,6 +2,7 @@
 
 import pytest
 
+from fhir_server.audit.event import event
 from fhir_server.audit.following import Following
 from fhir_server.audit.journal import Journal
 from fhir_server.audit.record import Record
@@ -24,18 +25,20 @@ class World:
         self.documents = MemoryStore(clock=lambda: NOW)
         self.told = {}
         self.times = 0
+        self.commits = []
         self.failing = False
         self.seen = []
 
-    async def patients(self, _tenant, reference):
-        return ("p1",) if reference.startswith("Observation/") else ()
+    async def patients(self, _tenant, references):
+        return {one: ("p1",) for one in references if one.startswith("Observation/")}
 
-    async def study(self, _tenant, uid):
-        return ("ImagingStudy/s1/_history/1",) if uid.endswith(".7") else ()
+    async def studies(self, _tenant, uids):
+        return {uid: "ImagingStudy/s1/_history/1" for uid in uids if uid.endswith(".7")}
 
-    async def tell(self, tenant, events):
-        for one in events:
-            self.told.setdefault((tenant, one["id"]), one)
+    async def tell(self, tenant, accessed):
+        self.commits.append(len(accessed))
+        for one in accessed:
+            self.told.setdefault((tenant, one.id), event(one, "https://here.example"))
             self.times += 1
         if self.failing:
             raise ConnectionError
@@ -46,8 +49,7 @@ class World:
     def following(self):
         """Give a follower as a process has that was just started."""
         journals = (self.folder, KEY)
-        place = ("here", "https://here.example")
-        return Following(journals, self.documents, self, self.tell, place, self.watch)
+        return Following(journals, self.documents, self, self.tell, "here", self.watch)
 
 
 @pytest.fixture
@@ -63,11 +65,21 @@ async def drained(following):
 
 
 async def test_every_record_is_told_once_over_many_batches(world):
-    for number in range(105):
+    for number in range(605):
         world.journal.append(record(number))
     await drained(world.following())
     await drained(world.following())
-    assert (len(world.told), world.times) == (105, 105)
+    assert (len(world.told), world.times) == (605, 605)
+    assert len(world.commits) < 5
+
+
+async def test_a_long_transaction_is_told_in_several_commits(world):
+    written = tuple(("POST", f"Observation/o{n}/_history/1") for n in range(700))
+    world.journal.append(record(act="bundle", what=(), written=written))
+    world.journal.append(record(1))
+    await drained(world.following())
+    assert len(world.told) == 701
+    assert max(world.commits) <= 250
 
 
 async def test_a_crash_between_telling_and_keeping_how_far_tells_nothing_twice(world):
