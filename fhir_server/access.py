@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 Letter = Literal["c", "r", "u", "d", "s"]
 Clearance = Literal["N", "R", "V"]
 """How confidential what one sees may be (v3 Confidentiality): normal, restricted, very restricted."""
 _CLEARANCES: tuple[Clearance, ...] = ("N", "R", "V")
+_DECISIONS = 1_024
+"""More types and interactions than R4 has; what is asked beyond them is decided each time."""
 LETTERS: tuple[Letter, ...] = ("c", "r", "u", "d", "s")
 
 
@@ -57,7 +60,7 @@ class Withheld:
         return not self.types or type_ in self.types
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Access:
     """Who asks and what they may do; without grants nothing is allowed (fails closed).
 
@@ -80,9 +83,7 @@ class Access:
 
     def grants_for(self, type_: str, letter: Letter) -> tuple[Grant, ...]:
         """Give the grants that speak of a type and interaction; none means refused."""
-        if self.within is not None and not any(g.covers(type_, letter) for g in self.within):
-            return ()
-        return tuple(grant for grant in self.grants if grant.covers(type_, letter))
+        return self._decision(type_, letter)[0]
 
     def limits_for(self, type_: str, letter: Letter) -> tuple[Grant, ...] | None:
         """Give the role's grants that speak of a type and interaction; None: there is no such limit."""
@@ -93,10 +94,7 @@ class Access:
 
     def granted(self, type_: str, letter: Letter) -> bool:
         """Tell whether this is allowed for all of a type but what labels and Consents withhold."""
-        return (
-            any(not grant.limited for grant in self.grants_for(type_, letter))
-            and self.limits_for(type_, letter) is None
-        )
+        return self._decision(type_, letter)[1]
 
     def withholds(self, type_: str) -> bool:
         """Tell whether labels or Consents may keep resources of a type from the caller."""
@@ -105,6 +103,27 @@ class Access:
     def unlimited(self, type_: str, letter: Letter) -> bool:
         """Tell whether this is allowed for all resources of a type, whatever they say of themselves."""
         return self.granted(type_, letter) and not self.withholds(type_)
+
+    @cached_property
+    def _decisions(self) -> dict[tuple[str, Letter], tuple[tuple[Grant, ...], bool]]:
+        """What was decided by type and interaction: as the grants never change, once is enough."""
+        return {}
+
+    def _decision(self, type_: str, letter: Letter) -> tuple[tuple[Grant, ...], bool]:
+        """Give the grants that speak of a type and interaction, and whether they allow all of it."""
+        known = self._decisions.get((type_, letter))
+        if known is None:
+            known = self._decided(type_, letter)
+            if len(self._decisions) < _DECISIONS:
+                self._decisions[type_, letter] = known
+        return known
+
+    def _decided(self, type_: str, letter: Letter) -> tuple[tuple[Grant, ...], bool]:
+        if self.within is not None and not any(g.covers(type_, letter) for g in self.within):
+            return (), False
+        grants = tuple(grant for grant in self.grants if grant.covers(type_, letter))
+        unlimited = any(not grant.limited for grant in grants)
+        return grants, unlimited and self.limits_for(type_, letter) is None
 
 
 def covers(held: Access, asked: Access) -> bool:

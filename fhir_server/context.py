@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from conformance.profile.checked import ProfileChecks
 from conformance.terminology.stored import Compiled
@@ -99,8 +102,7 @@ class Route:
     answer: Handler
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """What the composition root built, shared by every request."""
 
     store: Store
@@ -124,8 +126,7 @@ class Services:
     audit: Auditor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """One caller's view: tenant, access, the base URL of the tenant's FHIR API, services, request id.
 
     With `keep_unchanged` an update equal to the current version writes nothing: our own edges resend.

@@ -1,28 +1,39 @@
 """A FHIR request and response as plain values, whatever edge they came through (FHIR R4 http.html)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-from fhir_server.store.port import Version
+from msgspec import Struct, field
+
+from fhir_server.store.port import Brought, Version
 
 
-@dataclass(frozen=True, slots=True)
-class FhirRequest:
-    """Method, path below the base without a leading slash, decoded query pairs, lower-case headers, body."""
+class FhirRequest(Struct, frozen=True):
+    """Method, path below the base without a leading slash, decoded query pairs, lower-case headers, body.
+
+    `brought` is a large content that the body, a Binary, is to have; it waits in a file.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    brought: Brought | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FhirResponse:
-    """Status, headers and a body (empty for none), or a file to be streamed; `media_type` is theirs.
+class Pieces(Struct, frozen=True):
+    """A body that is read as it is sent: its size in bytes, and what begins to read it."""
+
+    size: int
+    read: Callable[[], AsyncIterator[bytes]]
+
+
+class FhirResponse(Struct, frozen=True):
+    """Status, headers and a body (empty for none), a file or pieces to be streamed; `media_type` is theirs.
 
     `seen` are the versions whose contents are told, where the interaction knows them: for the audit trail.
+    `written` is when the version that a write made was stored, in milliseconds since the epoch; 0 for none.
     """
 
     status: int
@@ -30,4 +41,6 @@ class FhirResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/fhir+json"
     file: Path | None = None
+    pieces: Pieces | None = None
     seen: Sequence[Version] = ()
+    written: int = 0

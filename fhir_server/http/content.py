@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive
 
@@ -13,28 +13,38 @@ WORTH = 4096
 """A smaller answer is not compressed: it would cost more than it saves."""
 _ON_LOOP = 65_536
 _LEVEL = 1
+_MEMBERS = 10_000
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
+_TEXTS = ("json", "xml", "/javascript", "/rtf")
 
 
 async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Give a request's body, unpacked; raises TooLarge where it or what is packed in it is over the limit."""
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding not in _PLAIN | _GZIP:
-        raise UnsupportedMediaType("A body comes as it is or as gzip")
-    raw = await _received(receive, headers, limit)
-    if encoding in _PLAIN:
+    packed = is_packed(headers)
+    parts = [part async for part in pieces(receive, headers, limit)]
+    raw = parts[0] if len(parts) == 1 else b"".join(parts)
+    if not packed:
         return raw
     if len(raw) <= _ON_LOOP:
         return _unpacked(raw, limit)
     return await asyncio.to_thread(_unpacked, raw, limit)
 
 
-async def _received(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+def is_packed(headers: Mapping[str, str]) -> bool:
+    """Tell whether a body comes as gzip; raises UnsupportedMediaType where it comes in another way."""
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in _PLAIN | _GZIP:
+        raise UnsupportedMediaType("A body comes as it is or as gzip")
+    return encoding in _GZIP
+
+
+async def pieces(receive: Receive, headers: Mapping[str, str], limit: int) -> AsyncIterator[bytes]:
+    """Give a request's body as it comes; raises TooLarge where it is over the limit."""
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > limit:
         raise TooLarge(f"A body may have {limit} bytes")
-    parts, size, more = [], 0, True
+    size, more = 0, True
     while more:
         message: Message = await receive()
         if message["type"] == "http.disconnect":
@@ -43,23 +53,48 @@ async def _received(receive: Receive, headers: Mapping[str, str], limit: int) ->
         size += len(part)
         if size > limit:
             raise TooLarge(f"A body may have {limit} bytes")
-        parts.append(part)
         more = message.get("more_body", False)
-    return b"".join(parts)
+        yield part
 
 
 def _unpacked(raw: bytes, limit: int) -> bytes:
-    """Unpack gzip, never to more than the limit, however well it was packed."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        body = unpacker.decompress(raw, limit + 1)
-    except zlib.error:
-        raise Invalid("The body is not gzip, as Content-Encoding says") from None
-    if len(body) > limit:
-        raise TooLarge(f"A body may have {limit} bytes once it is unpacked")
-    if not unpacker.eof:
-        raise Invalid("The gzip body is cut short", issue="incomplete")
-    return body
+    """Unpack gzip, never to more than the limit, however well it was packed.
+
+    It may have several members (RFC 1952 2.2), whose contents follow one another.
+    """
+    packed_, members, size, at = memoryview(raw), list[bytes](), 0, 0
+    for _ in range(_MEMBERS):
+        member, at = _member(packed_, at, limit + 1 - size)
+        size += len(member)
+        if size > limit:
+            raise TooLarge(f"A body may have {limit} bytes once it is unpacked")
+        members.append(member)
+        if at == len(raw):
+            return members[0] if len(members) == 1 else b"".join(members)
+    raise TooLarge(f"A gzip body may have {_MEMBERS} members")
+
+
+def _member(raw: memoryview, at: int, most: int) -> tuple[bytes, int]:
+    """Unpack the member that begins at a place, up to `most` bytes of it; gives it and where it ends."""
+    unpacker, parts, size = zlib.decompressobj(wbits=31), list[bytes](), 0
+    while not unpacker.eof and size < most:
+        if at >= len(raw):
+            raise Invalid("The gzip body is cut short", issue="incomplete")
+        piece = raw[at : at + _ON_LOOP]
+        try:
+            part = unpacker.decompress(piece, most - size)
+        except zlib.error:
+            raise Invalid("The body is not gzip, as Content-Encoding says") from None
+        at += len(piece)
+        size += len(part)
+        parts.append(part)
+    return b"".join(parts), at - len(unpacker.unused_data)
+
+
+def packable(media_type: str) -> bool:
+    """Tell whether gzip makes contents of a media type smaller: text does, most else is packed already."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return kind.startswith("text/") or kind.endswith(_TEXTS)
 
 
 def wants_gzip(headers: Mapping[str, str]) -> bool:

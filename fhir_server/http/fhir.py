@@ -1,40 +1,53 @@
 """The FHIR door over HTTP: ASGI request to FhirRequest, FhirResponse to ASGI (FHIR R4 http.html)."""
 
-import asyncio
 import contextlib
-import functools
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 import structlog
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
+from fhir_server import identifiers
 from fhir_server.access import Access, Authorizer
 from fhir_server.audit.trail import Trail
 from fhir_server.context import Context, Services
-from fhir_server.http import content, negotiation, rendering
+from fhir_server.http import content, negotiation, rendering, spool
+from fhir_server.http.fields import fields
 from fhir_server.http.metrics import Metrics
+from fhir_server.http.sending import Header, send_answer
 from fhir_server.interactions import answer, binary
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest, FhirResponse
-from fhir_server.store.port import StoreUnavailable
+from fhir_server.store.port import Contents, Store, StoreUnavailable
+from fhir_server.tenancy import DEFAULT
 from resources.outcome import FhirError, Invalid, NotFound, Unauthorised, Unavailable
 
 log = structlog.get_logger()
 
 _SAFE_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 _MAX_ID = 64
-_PIECE = 1 << 18
+_PART = 206
 _NOBODY = Access("nobody")
-EXPOSED = ("ETag", "Last-Modified", "Location", "Content-Location", "X-Request-Id", "X-Progress")
-_PACKED = ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
-_VARIES = (b"vary", b"accept")
+EXPOSED = (
+    "ETag",
+    "Last-Modified",
+    "Location",
+    "Content-Location",
+    "Accept-Ranges",
+    "Content-Range",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Progress",
+)
+_PACKED = (b"content-encoding", b"gzip")
+_VARIES = (b"vary", b"accept, accept-encoding")
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="fhir"'}
 
 Tenants = Callable[[str], Awaitable[bool]]
 Bases = Callable[[str], str]
@@ -44,12 +57,19 @@ ServicesOf = Callable[[str], Services]
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the door is given: whose tokens, which tenants, their bases, limits in bytes, origins of apps."""
+    """What the door is given: whose tokens, which tenants, their bases, limits in bytes, origins of apps.
+
+    `contents` are those that lie beside the store, `over` gives services over that or another view of it, and
+    `spool` is the folder where contents wait on their way in.
+    """
 
     authorizer: Authorizer
     tenants: Tenants
     base: Bases
+    contents: Contents
+    over: Callable[[str, Store], Services]
     metrics: Metrics
+    spool: Path
     max_body: int
     origins: re.Pattern[str]
     trail: Trail | None = None
@@ -65,22 +85,28 @@ class FhirDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure becomes an OperationOutcome."""
         begun = time.perf_counter()
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        headers = fields(scope["headers"])
         request_id = _request_id(headers.get("x-request-id"))
-        response = await self._answered(scope, receive, headers, request_id)
+        try:
+            response = await self._response(scope, receive, headers, request_id)
+        except (FhirError, StoreUnavailable) as failed:
+            response = await self._failed(failed, scope, headers, request_id)
+        except Exception as fault:  # the HTTP edge: a fault is an outcome, never a trace
+            log.exception("fault", request_id=request_id, kind=type(fault).__name__)
+            told = FhirError(f"A fault of the server; its log has it as {request_id}")
+            response = await self._failed(told, scope, headers, request_id)
         frame = [(b"x-request-id", request_id.encode()), _VARIES]
         if "origin" in headers:
             frame += self._cors(headers["origin"])
-        if len(response.body) >= content.WORTH and content.wants_gzip(headers):
-            frame += _PACKED
+        if len(response.body) >= content.WORTH and _to_be_packed(response, headers):
+            frame.append(_PACKED)
             response = replace(response, body=await content.packed(response.body))
-        await _send(send, response, frame, without_body=scope["method"] == "HEAD")
+        without_body = scope["method"] == "HEAD"
+        await send_answer(send, receive, response, frame, without_body=without_body)
         seconds = time.perf_counter() - begun
         self._ports.metrics.answered("fhir", scope["method"], response.status, seconds)
 
-    def _cors(self, origin: str) -> list[tuple[bytes, bytes]]:
+    def _cors(self, origin: str) -> list[Header]:
         """Give what lets an app of another origin read the answer, where that origin may."""
         if not self._ports.origins.fullmatch(origin):
             return []
@@ -91,25 +117,20 @@ class FhirDoor:
             (b"vary", b"origin"),
         ]
 
-    async def _answered(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
+    async def _failed(
+        self,
+        fault: FhirError | StoreUnavailable,
+        scope: Scope,
+        headers: Mapping[str, str],
+        request_id: str,
     ) -> FhirResponse:
-        try:
-            return await self._response(scope, receive, headers, request_id)
-        except Unauthorised as refused:
+        """Give the OperationOutcome of a failure, in the form asked for."""
+        if isinstance(fault, StoreUnavailable):
+            fault = Unavailable("The store is closing or cannot be reached")
+        failed = answer.failed(fault)
+        if isinstance(fault, Unauthorised):
             self._tell_refused(scope, request_id)
-            failed = answer.failed(refused)
-            challenge = {"WWW-Authenticate": 'Bearer realm="fhir"'}
-            failed = FhirResponse(failed.status, failed.body, challenge)
-        except FhirError as error:
-            failed = answer.failed(error)
-        except StoreUnavailable:
-            failed = answer.failed(Unavailable("The store is closing or cannot be reached"))
-        except Exception as fault:  # the HTTP edge: a fault is an outcome, never a trace
-            log.exception("fault", request_id=request_id, kind=type(fault).__name__)
-            failed = answer.failed(
-                FhirError(f"A fault of the server; its log has it as {request_id}")
-            )
+            failed = replace(failed, headers=_CHALLENGE)
         form = negotiation.asked_for_error(scope["query_string"], headers)
         return await rendering.told(failed, form)
 
@@ -131,17 +152,14 @@ class FhirDoor:
     async def _response(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
     ) -> FhirResponse:
-        tenant = scope["path_params"].get("tenant", "default")
+        place = scope["path_params"]
+        tenant = place.get("tenant", DEFAULT)
         access = _NOBODY
-        if scope["path_params"].get("path") != "metadata":
+        if place.get("path") != "metadata":
             access = await self._ports.authorizer.access(tenant, headers)
-        if not await self._ports.tenants(tenant):
+        if tenant != DEFAULT and not await self._ports.tenants(tenant):
             raise NotFound("There is no such tenant")
         request = await self._request(scope, receive, headers)
-        raw = binary.wants_raw(request)
-        form = negotiation.PLAIN if raw else negotiation.asked(request.path, request.query, headers)
-        if request.body:
-            form = negotiation.asked_by_form(request.path, request.body, form)
         context = Context(
             tenant,
             access,
@@ -150,69 +168,71 @@ class FhirDoor:
             request_id,
             address=(scope.get("client") or ("",))[0],
         )
+        if binary.is_read(request):
+            return await self._binary(context, request)
+        if request.brought is not None:
+            with request.brought.file:
+                return await self._binary(context, request)
+        form = negotiation.asked(request.path, request.query, headers)
+        if request.body:
+            form = negotiation.asked_by_form(request.path, request.body, form)
         response = await dispatch(context, request)
-        return await (binary.raw(response) if raw else rendering.rendered(response, form))
+        return response if form is negotiation.PLAIN else await rendering.rendered(response, form)
+
+    async def _binary(self, context: Context, request: FhirRequest) -> FhirResponse:
+        """Answer a request for one Binary; a large content is never in memory as a whole."""
+        raw = binary.wants_raw(request)
+        form = negotiation.PLAIN
+        if not raw:
+            form = negotiation.asked(request.path, request.query, request.headers)
+        contents = self._ports.contents
+        store = contents.bringing(request.brought) if request.brought else contents.marked
+        services = self._ports.over(context.tenant, store)
+        response = await dispatch(replace(context, services=services), request)
+        held = await contents.content(context.tenant, response.body)
+        if raw:
+            return binary.ranged(request, await binary.raw(response, held), held)
+        if held is not None:
+            response = await binary.whole(response, held, at_once=form != negotiation.PLAIN)
+        return await rendering.rendered(response, form)
 
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str]
     ) -> FhirRequest:
         path = unquote(scope["path_params"].get("path", "")).strip("/")
-        try:
-            query = tuple(
-                parse_qsl(
-                    scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict"
-                )
-            )
-        except ValueError:
-            raise Invalid("The query is not percent-encoded UTF-8") from None
+        query = _pairs(scope["query_string"]) if scope["query_string"] else ()
         body = b""
         if scope["method"] in _WRITES:
-            body = await content.read(receive, headers, self._ports.max_body)
-            request = FhirRequest(scope["method"], path, query, headers, body)
+            request = FhirRequest(scope["method"], path, query, headers)
             if binary.brings_raw(request):
-                return await binary.taken(request)
+                brought = await spool.read(
+                    receive, headers, self._ports.max_body, self._ports.spool
+                )
+                return await binary.taken(request, brought)
+            body = await content.read(receive, headers, self._ports.max_body)
             if body and negotiation.brings_xml(scope["method"], path, headers):
                 body = await rendering.read_xml(body)
                 headers = {**headers, "content-type": negotiation.JSON}
         return FhirRequest(scope["method"], path, query, headers, body)
 
 
+def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
+    """Parse a query; raises Invalid."""
+    try:
+        return tuple(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise Invalid("The query is not percent-encoded UTF-8") from None
+
+
+def _to_be_packed(response: FhirResponse, headers: Mapping[str, str]) -> bool:
+    """Tell whether an answer's body is sent as gzip: not a part of one, nor what is packed already."""
+    if response.status == _PART or not content.wants_gzip(headers):
+        return False
+    return content.packable(response.media_type)
+
+
 def _request_id(given: str | None) -> str:
     """Give the caller's request id if it is harmless, else one of ours."""
     if given and len(given) <= _MAX_ID and _SAFE_ID.issuperset(given):
         return given
-    return uuid.uuid4().hex
-
-
-async def _send(
-    send: Send, response: FhirResponse, headers: list[tuple[bytes, bytes]], *, without_body: bool
-) -> None:
-    headers += [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers.items()
-    ]
-    if (response.body or response.file) and binary.MEDIA_TYPE not in response.headers:
-        headers.append((b"content-type", _content_type(response.media_type)))
-    if response.status not in {204, 304}:
-        size = response.file.stat().st_size if response.file else len(response.body)
-        headers.append((b"content-length", b"%d" % size))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    if response.file and not without_body:
-        await _stream(send, response.file)
-        return
-    await send({"type": "http.response.body", "body": b"" if without_body else response.body})
-
-
-@functools.cache
-def _content_type(media_type: str) -> bytes:
-    return (
-        media_type.encode() if "ndjson" in media_type else f"{media_type}; charset=utf-8".encode()
-    )
-
-
-async def _stream(send: Send, file: Path) -> None:
-    """Send a file in pieces, read off the event loop."""
-    with file.open("rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, _PIECE):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    return identifiers.hexadecimal()

@@ -52,6 +52,7 @@ def _told(route: Route, trail: Trail, session: Session) -> Answer:
     act = _act(route.path)
 
     async def told(request: Request) -> Response:
+        """Answer one request, and give the trail who did what, without any secret of the form."""
         if not _worth(act, request):
             return await answer(request)
         form = await _form(request)

@@ -101,6 +101,17 @@ def test_unpacking_anything_gives_bytes_or_a_refusal(raw):
     assert len(body) <= 100
 
 
+def test_members_follow_one_another_and_nothing_of_them_is_lost():
+    raw = gzip.compress(b"hello ") + gzip.compress(b"world")
+    assert content._unpacked(raw, 11) == b"hello world"
+    with pytest.raises(TooLarge):
+        content._unpacked(raw, 10)
+    with pytest.raises(Invalid):
+        content._unpacked(raw + b"more", 100)
+    with pytest.raises(TooLarge):
+        content._unpacked(gzip.compress(b"") * 10_001, 100)
+
+
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [

@@ -68,7 +68,7 @@ async def test_what_is_put_as_xml_is_read_as_json_and_xml(client):
     assert {**stored, "meta": None} == {**model.parse(RAW), "meta": None}
     for name in ("etag", "last-modified"):
         assert as_json.headers[name] == as_xml.headers[name]
-    assert as_json.headers["vary"] == as_xml.headers["vary"] == "accept"
+    assert as_json.headers["vary"] == as_xml.headers["vary"] == "accept, accept-encoding"
 
 
 async def test_a_browser_runs_nothing_that_xml_brings(client):

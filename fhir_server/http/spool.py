@@ -1,0 +1,101 @@
+"""The raw content of a Binary on its way in: in memory while it is small, then in a file without a name.
+
+https://hl7.org/fhir/R4/binary.html#rest. Its SHA-256 is made as it comes; nothing holds all of it.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from starlette.types import Receive
+
+from fhir_server.http import content
+from fhir_server.store.out_of_line import LARGE
+from fhir_server.store.port import Brought
+from resources.outcome import Invalid, TooLarge
+
+_PIECE = 1 << 20
+
+
+async def read(
+    receive: Receive, headers: Mapping[str, str], limit: int, folder: Path
+) -> bytes | Brought:
+    """Give a request's body, unpacked: its bytes, or the file below `folder` that it waits in.
+
+    Whoever gets a file closes it. Raises TooLarge where the body is over the limit, as it came or unpacked.
+    """
+    pieces = content.pieces(receive, headers, limit)
+    if content.is_packed(headers):
+        pieces = _unpacked(pieces, limit)
+    spool = _Spool(folder)
+    try:
+        async for piece in pieces:
+            await spool.add(piece)
+        return await spool.done()
+    except BaseException:
+        spool.close()
+        raise
+
+
+class _Spool:
+    """Collects pieces; what was collected goes into the file off the event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: list[bytes] = []
+        self._waiting = 0
+        self._size = 0
+        self._digest = hashlib.sha256()
+        self._file: BinaryIO | None = None
+
+    async def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._held.append(piece)
+        self._waiting += len(piece)
+        if self._waiting > (LARGE if self._file is None else _PIECE):
+            await asyncio.to_thread(self._write)
+
+    async def done(self) -> bytes | Brought:
+        """Give all that was added."""
+        if self._file is None:
+            return b"".join(self._held)
+        await asyncio.to_thread(self._write)
+        return Brought(self._file, self._size, self._digest.hexdigest())
+
+    def close(self) -> None:
+        """Forget what was added."""
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self) -> None:
+        if self._file is None:
+            made = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by who gets it
+            self._file = cast("BinaryIO", made)
+        for piece in self._held:
+            self._digest.update(piece)
+            self._file.write(piece)
+        self._size += self._waiting
+        self._held, self._waiting = [], 0
+
+
+async def _unpacked(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Unpack gzip piece by piece, never to more than the limit, however well it was packed."""
+    unpacker, size = zlib.decompressobj(wbits=31), 0
+    async for packed in pieces:
+        left = packed
+        while left and not unpacker.eof:
+            try:
+                piece = unpacker.decompress(left, _PIECE)
+            except zlib.error:
+                raise Invalid("The body is not gzip, as Content-Encoding says") from None
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"A body may have {limit} bytes once it is unpacked")
+            yield piece
+            left = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise Invalid("The gzip body is cut short", issue="incomplete")
