@@ -6,9 +6,9 @@ from fhir_server.search.match import Candidate
 class Alone:
     """No other resources; satisfies Find."""
 
-    def find(self, type: str) -> tuple[Candidate, ...]:
+    def referring(self, type: str, atom: str, target: Candidate) -> tuple[Candidate, ...]:
         """Give nothing."""
-        del type
+        del type, atom, target
         return ()
 
     def get(self, type: str, id: str) -> Candidate | None:

@@ -66,6 +66,7 @@ def _parts(*names: str) -> Callable[[str], Visit]:
     """Give texts of the named parts of an object, each a string or a list of strings."""
 
     def make(atom: str) -> Visit:
+        """Give the sink of an atom: a text for each string of the named parts."""
         each = _string(atom)
 
         def sink(value: Any, out: IndexValues) -> None:
@@ -86,6 +87,8 @@ def _parts(*names: str) -> Callable[[str], Visit]:
 
 def _date(interval: Interval) -> Callable[[str], Visit]:
     def make(atom: str) -> Visit:
+        """Give the sink of an atom: the interval of a date in milliseconds, nothing of what is no date."""
+
         def sink(value: Any, out: IndexValues) -> None:
             try:
                 found = interval(value)
@@ -111,6 +114,7 @@ def _reference_sink(atom: str, datatype: str, types: frozenset[str]) -> Visit:
 
 def _reference(literal: Visit, identifier: Visit) -> Visit:
     def sink(value: Any, out: IndexValues) -> None:
+        """Give the literal reference of a Reference and its identifier, as far as they are there."""
         if type(value) is not dict:
             return
         text = value.get("reference")
@@ -127,6 +131,7 @@ def _literal(atom: str, types: frozenset[str]) -> Visit:
     """Give a reference to a resource here by type and id, any other by url, none to a contained one."""
 
     def sink(value: Any, out: IndexValues) -> None:
+        """Give the type and id of a local reference, the url of any other, with and without its version."""
         if type(value) is not str or not value or value[0] == "#":
             return
         found = reference.parse(value)
@@ -175,11 +180,6 @@ def _canonical(atom: str) -> Visit:
 def _text(value: dict[str, Any], name: str) -> str:
     found = value.get(name)
     return found if type(found) is str else ""
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    found = value.get(name) if type(value) is dict else None
-    return found if type(found) is list else []
 
 
 _QUANTITIES = (

@@ -7,9 +7,11 @@ dates arrive normalised by the planner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal["token", "text", "date", "number", "quantity", "reference", "uri", "position"]
 Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
@@ -18,8 +20,7 @@ TextMatch = Literal["starts", "exact", "contains", "same", "ends", "gt", "lt", "
 TextPart = Literal["narrative", "content"]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A code: `system` None is any system and empty is none; `code` None is any code of the system."""
 
     atom: str
@@ -27,8 +28,7 @@ class Token:
     code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A string; `value` is normalised as TextValue.normal is, except for how="exact".
 
     `gt` and the like compare by code points.
@@ -39,8 +39,7 @@ class Text:
     how: TextMatch = "starts"
 
 
-@dataclass(frozen=True, slots=True)
-class FullText:
+class FullText(Struct, frozen=True):
     """Words that follow one another in the narrative, or anywhere in the resource (`_text`, `_content`).
 
     They are as fulltext.words gives them; with `prefix` the last one is the beginning of a word.
@@ -51,8 +50,7 @@ class FullText:
     prefix: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DateRange:
+class DateRange(Struct, frozen=True):
     """A date compared by a prefix with the interval [low, high] of the value that was asked for.
 
     `co` is _filter's: the date's interval includes the asked one.
@@ -64,8 +62,7 @@ class DateRange:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """A number compared by a prefix; low and high are the ends of the asked value's implied precision."""
 
     atom: str
@@ -75,8 +72,7 @@ class Number:
     high: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """A quantity compared by a prefix; `system` and `code` None are any, code matches code or unit."""
 
     atom: str
@@ -88,8 +84,7 @@ class Quantity:
     code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A reference to a resource here (`type`, `id`), or by `url` where type and id are empty."""
 
     atom: str
@@ -98,8 +93,7 @@ class Reference:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
+class Uri(Struct, frozen=True):
     """A uri equal to the value; with `below`, also any uri that it is a path prefix of."""
 
     atom: str
@@ -107,8 +101,7 @@ class Uri:
     below: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(Struct, frozen=True):
     """A place whose straight line to (x, y, z) is at most `reach` long, all in centimetres (position.py)."""
 
     atom: str
@@ -118,8 +111,7 @@ class Near:
     reach: int
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
+class Within(Struct, frozen=True):
     """Some repetition of an element, named by its path, has values that satisfy `where` together (composite).
 
     `where` speaks of values only: no ids, dates of update or links. No index leads to what satisfies it:
@@ -130,30 +122,29 @@ class Within:
     where: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Differs:
-    """Some value of the part's atom does not satisfy the part; Not is true where there is none, too."""
+class Differs(Struct, frozen=True):
+    """Some value of the part's atom does not satisfy the part; Not is true where there is none, too.
+
+    A Text part is one that compares normalised strings: `how` is not exact.
+    """
 
     part: Token | Text | Uri
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """None of the atoms, each of the kind, has a value."""
 
     kind: Kind
     atoms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
+class Ids(Struct, frozen=True):
     """The logical id is one of these (`_id`)."""
 
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
+class Updated(Struct, frozen=True):
     """The instant of the last update compared by a prefix (`_lastUpdated`)."""
 
     prefix: DatePrefix
@@ -161,8 +152,7 @@ class Updated:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Struct, frozen=True):
     """Some reference of the atom leads to a resource of `type` here that satisfies `where` (chain)."""
 
     atom: str
@@ -170,8 +160,7 @@ class Linked:
     where: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedFrom:
+class LinkedFrom(Struct, frozen=True):
     """Some resource of `type` that satisfies `where` refers to this one by the atom (`_has`)."""
 
     type: str
@@ -179,22 +168,19 @@ class LinkedFrom:
     where: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     """All parts are true; And(()) is always true."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     """Some part is true; Or(()) is never true."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """The part is not true; a resource without the element satisfies it."""
 
     part: Expression
@@ -226,8 +212,33 @@ ALWAYS = And(())
 NEVER = Or(())
 
 
-@dataclass(frozen=True, slots=True)
-class Through:
+def either(parts: Iterable[Expression]) -> Expression:
+    """Give that some part is true, as the smallest tree: what interpreters need not take apart is cheaper."""
+    kept: list[Expression] = []
+    for part in parts:
+        if type(part) is Or:
+            kept.extend(part.parts)
+        elif type(part) is And and not part.parts:
+            return ALWAYS
+        else:
+            kept.append(part)
+    return kept[0] if len(kept) == 1 else Or(tuple(kept))
+
+
+def both(parts: Iterable[Expression]) -> Expression:
+    """Give that all parts are true, as the smallest tree."""
+    kept: list[Expression] = []
+    for part in parts:
+        if type(part) is And:
+            kept.extend(part.parts)
+        elif type(part) is Or and not part.parts:
+            return NEVER
+        else:
+            kept.append(part)
+    return kept[0] if len(kept) == 1 else And(tuple(kept))
+
+
+class Through(Struct, frozen=True):
     """Where a chained sort leads: by references of `atom` to resources of `type` that satisfy `where`.
 
     `where` is the caller's access: an order tells of what it goes by.
@@ -238,8 +249,7 @@ class Through:
     where: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Sort:
+class Sort(Struct, frozen=True):
     """One sort key: an atom of a kind, or `_id` or `_lastUpdated`, which need no atom.
 
     The key of a resource is its least value (greatest when descending); resources without one come last.
@@ -253,8 +263,7 @@ class Sort:
     through: tuple[Through, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """One type of a search with what its resources must satisfy, the caller's access included."""
 
     type: str
@@ -264,8 +273,7 @@ class Branch:
 SortKey = int | str | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """Where a page begins: after the resource with these sort keys.
 
     `place` is the store's own total order of the last resource of the page before (opaque outside the store).
@@ -275,8 +283,7 @@ class Cursor:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A whole search: branches by type, order, page. `limit` None gives all, 0 none.
 
     Without `sort` the order is the store's own: by type, clinical date and place, the undated first.

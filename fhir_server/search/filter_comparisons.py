@@ -1,8 +1,9 @@
 """One test of _filter to nodes, by the parameter's type: https://hl7.org/fhir/R4/search_filter.html#ops"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from fhir_server.search import lower
 from fhir_server.search.expression import (

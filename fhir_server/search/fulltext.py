@@ -21,12 +21,19 @@ PARAMETERS: Final[dict[str, TextPart]] = {"_text": "narrative", "_content": "con
 _LONGEST: Final = 64
 _IDEOGRAPHS: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD: Final = re.compile(rf"[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]{{1,{_LONGEST}}}")
+_LONG: Final = re.compile(rf"[a-z0-9]{{{_LONGEST + 1}}}")
+_APART: Final = "".join(c.lower() if c.isalnum() else " " for c in map(chr, range(128)))
+"""ASCII without case, all that is in no word made a space: the commonest texts need no expression."""
 _TERM: Final = re.compile(r'"([^"]*)"(\*)?|([()])|([^\s()"]+)')
 _MOST_TERMS: Final = 64
 
 
 def words(text: str) -> list[str]:
     """Give the words of a text; one of more than 64 letters and digits is cut into several."""
+    if text.isascii():
+        apart = text.translate(_APART)
+        if len(apart) <= _LONGEST or _LONG.search(apart) is None:
+            return apart.split()
     return _WORD.findall(normal(text))
 
 

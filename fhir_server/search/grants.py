@@ -12,14 +12,14 @@ from fhir_server.access import Access, Clearance, Grant, Letter, Withheld
 from fhir_server.search.expression import (
     ALWAYS,
     NEVER,
-    And,
     Expression,
     Ids,
     Linked,
     Not,
-    Or,
     Reference,
     Token,
+    both,
+    either,
 )
 from fhir_server.search.parameters import Parameter, SearchParameters
 
@@ -71,13 +71,13 @@ def compartment(
     parameters: SearchParameters, compartment_type: str, type_: str, id_: str
 ) -> Expression:
     """Give what a type's resources must satisfy to be in a compartment (R4 compartmentdefinition.html)."""
-    members = parameters.compartment(compartment_type, type_)
+    members = parameters.members(compartment_type, type_)
     own: tuple[Expression, ...] = (Ids((id_,)),) if type_ == compartment_type else ()
-    return Or(own + tuple(_refers(parameter, compartment_type, id_) for parameter in members))
+    return either((*own, *[Reference(atom, compartment_type, id_) for atom in members]))
 
 
 def _refers(parameter: Parameter, type_: str, id_: str) -> Expression:
-    return Or(tuple(Reference(atom.name, type_, id_) for atom in parameter.atoms))
+    return either(Reference(atom.name, type_, id_) for atom in parameter.atoms)
 
 
 def allowed(
@@ -88,6 +88,8 @@ def allowed(
     criteria: CriteriaLower,
 ) -> Expression:
     """Give what a resource must satisfy for this caller; NEVER where no grant speaks of the type."""
+    if access.unlimited(type_, letter):
+        return ALWAYS
     parts: list[Expression] = []
     if not access.granted(type_, letter):
         parts.append(_any(access.grants_for(type_, letter), type_, parameters, criteria))
@@ -96,9 +98,7 @@ def allowed(
             parts.append(_any(limits, type_, parameters, criteria))
     if access.withholds(type_):
         parts.append(Not(withheld(access, type_, parameters)))
-    if not parts:
-        return ALWAYS
-    return parts[0] if len(parts) == 1 else And(tuple(parts))
+    return both(parts)
 
 
 def withheld(access: Access, type_: str, parameters: SearchParameters) -> Expression:
@@ -108,50 +108,48 @@ def withheld(access: Access, type_: str, parameters: SearchParameters) -> Expres
         for code in _ABOVE[access.clearance]
     ]
     parts += [_consented(one, type_, parameters) for one in access.withheld if one.speaks_of(type_)]
-    return Or(tuple(parts))
+    return either(parts)
 
 
 def _consented(one: Withheld, type_: str, parameters: SearchParameters) -> Expression:
     parts: list[Expression] = [compartment(parameters, "Patient", type_, one.patient)]
     if one.labels:
-        parts.append(Or(tuple(_security(type_, parameters, label) for label in one.labels)))
+        parts.append(either(_security(type_, parameters, label) for label in one.labels))
     permitted = [
         _security_of(exception, type_, parameters)
         for exception in one.unless
         if exception.speaks_of(type_)
     ]
     if permitted:
-        parts.append(Not(Or(tuple(permitted))))
-    return And(tuple(parts))
+        parts.append(Not(either(permitted)))
+    return both(parts)
 
 
 def _security_of(exception: Withheld, type_: str, parameters: SearchParameters) -> Expression:
     if not exception.labels:
         return ALWAYS
-    return Or(tuple(_security(type_, parameters, label) for label in exception.labels))
+    return either(_security(type_, parameters, label) for label in exception.labels)
 
 
 def _security(type_: str, parameters: SearchParameters, label: str) -> Expression:
     system, _, code = label.rpartition("|")
     found = parameters.get(type_, "_security")
     atoms = found.atoms if found else ()
-    return Or(tuple(Token(atom.name, system, code) for atom in atoms))
+    return either(Token(atom.name, system, code) for atom in atoms)
 
 
 def _any(
     grants: tuple[Grant, ...], type_: str, parameters: SearchParameters, criteria: CriteriaLower
 ) -> Expression:
-    return Or(
-        tuple(
-            And(
-                (
-                    _within(grant, type_, parameters),
-                    _whose(grant, type_, parameters, criteria),
-                    criteria(type_, grant.query),
-                )
+    return either(
+        both(
+            (
+                _within(grant, type_, parameters),
+                _whose(grant, type_, parameters, criteria),
+                criteria(type_, grant.query),
             )
-            for grant in grants
         )
+        for grant in grants
     )
 
 
@@ -178,4 +176,4 @@ def _whose(
         found = parameters.get(type_, "patient")
         members = (found,) if found else ()
     atoms = dict.fromkeys(atom.name for parameter in members for atom in parameter.atoms)
-    return Or(tuple(Linked(atom, "Patient", patients) for atom in atoms))
+    return either(Linked(atom, "Patient", patients) for atom in atoms)

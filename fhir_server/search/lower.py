@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from fhir_server.search import places, units
 from fhir_server.search.expression import (
+    NEVER,
     And,
     DateRange,
     Expression,
     Number,
-    Or,
     Prefix,
     Quantity,
     Reference,
@@ -18,6 +18,8 @@ from fhir_server.search.expression import (
     Token,
     Uri,
     Within,
+    both,
+    either,
 )
 from fhir_server.search.parameters import Context, Parameter
 from fhir_server.search.parse import prefixed, split, unescape
@@ -54,24 +56,27 @@ def token_of(atom: str, value: str) -> Token:
 
 
 def _token(parameter: Parameter, value: str) -> Expression:
+    asked = token_of("", value)
+    if len(parameter.atoms) == 1:
+        return _folded(asked, parameter.atoms[0].name, parameter.datatypes[0])
     held = zip(parameter.atoms, parameter.datatypes, strict=True)
-    return Or(tuple(_folded(token_of(atom.name, value), types) for atom, types in held))
+    return either(_folded(asked, atom.name, types) for atom, types in held)
 
 
-def _folded(token: Token, datatypes: frozenset[str]) -> Token:
-    """Give the token of a plain string without its case, as strings are indexed (search.html#token)."""
+def _folded(token: Token, atom: str, datatypes: frozenset[str]) -> Token:
+    """Give the token of an atom; of a plain string without its case, as it is indexed (search.html#token)."""
     if datatypes != _STRING or token.code is None:
-        return token
-    return Token(token.atom, token.system, token.code.casefold())
+        return Token(atom, token.system, token.code)
+    return Token(atom, token.system, token.code.casefold())
 
 
 def _string(parameter: Parameter, value: str) -> Expression:
     wanted = datatypes.normal(unescape(value))
-    return Or(tuple(Text(atom.name, wanted) for atom in parameter.atoms))
+    return either(Text(atom.name, wanted) for atom in parameter.atoms)
 
 
 def _uri(parameter: Parameter, value: str) -> Expression:
-    return Or(tuple(Uri(atom.name, unescape(value)) for atom in parameter.atoms))
+    return either(Uri(atom.name, unescape(value)) for atom in parameter.atoms)
 
 
 def date_bounds(value: str) -> tuple[Prefix, int, int]:
@@ -92,7 +97,7 @@ def date_bounds(value: str) -> tuple[Prefix, int, int]:
 
 def _date(parameter: Parameter, value: str) -> Expression:
     prefix, low, high = date_bounds(value)
-    return Or(tuple(DateRange(atom.name, prefix, low, high) for atom in parameter.atoms))
+    return either(DateRange(atom.name, prefix, low, high) for atom in parameter.atoms)
 
 
 def _decimal(text: str) -> tuple[Decimal, Decimal, Decimal]:
@@ -116,7 +121,7 @@ def _number(parameter: Parameter, value: str) -> Expression:
     prefix, text = prefixed(value)
     number, low, high = _decimal(text)
     low, high = _approximate(prefix, number, low, high)
-    return Or(tuple(Number(atom.name, prefix, number, low, high) for atom in parameter.atoms))
+    return either(Number(atom.name, prefix, number, low, high) for atom in parameter.atoms)
 
 
 def _quantity(parameter: Parameter, value: str) -> Expression:
@@ -130,30 +135,28 @@ def _quantity(parameter: Parameter, value: str) -> Expression:
     scale = units.scale(code) if code is not None and system == units.UCUM else None
     if scale is None:
         asked = (number, low, high, system, code)
-        return Or(tuple(Quantity(atom.name, prefix, *asked) for atom in parameter.atoms))
+        return either(Quantity(atom.name, prefix, *asked) for atom in parameter.atoms)
     based = (scale.of(number), scale.of(low), scale.of(high))
-    return Or(tuple(Number(a.name + scale.suffix, prefix, *based) for a in parameter.atoms))
+    return either(Number(a.name + scale.suffix, prefix, *based) for a in parameter.atoms)
 
 
 def reference_of(parameter: Parameter, value: str, type_: str | None = None) -> Expression:
     """Give the reference nodes of `id`, `Type/id` or a url, limited to a type by the modifier :[type]."""
     text = unescape(value)
     if "://" in text or text.startswith("urn:"):
-        return Or(tuple(Reference(atom.name, "", "", text) for atom in parameter.atoms))
+        return either(Reference(atom.name, "", "", text) for atom in parameter.atoms)
     kind, slash, id_ = text.partition("/")
     if slash and (not id_ or "/" in id_):
         raise Invalid("A reference is written id, Type/id or an absolute URL", issue="value")
     if slash and parameter.targets and kind not in parameter.targets:
-        return Or(())
+        return NEVER
     wanted = (kind,) if slash else ((type_,) if type_ else parameter.targets)
     if type_ and slash and kind != type_:
-        return Or(())
-    return Or(
-        tuple(
-            Reference(atom.name, target, id_ if slash else text)
-            for atom in parameter.atoms
-            for target in wanted
-        )
+        return NEVER
+    return either(
+        Reference(atom.name, target, id_ if slash else text)
+        for atom in parameter.atoms
+        for target in wanted
     )
 
 
@@ -168,16 +171,16 @@ def _composite(parameter: Parameter, value: str) -> Expression:
         raise Invalid(
             f"{parameter.code} takes {len(parameter.components)} values joined by $", issue="value"
         )
-    return Or(tuple(_in_context(context, values) for context in parameter.contexts))
+    return either(_in_context(context, values) for context in parameter.contexts)
 
 
 def _in_context(context: Context, values: list[str]) -> Expression:
     asked = [(p, plain(p.parameter, v)) for p, v in zip(context.parts, values, strict=True)]
     apart = tuple(node for _, node in asked)
     if not context.element:
-        return And(apart)
+        return both(apart)
     together = tuple(node for part, node in asked if not part.outside)
-    return And((*apart, Within(context.element, And(together))))
+    return And((*apart, Within(context.element, both(together))))
 
 
 def _special(parameter: Parameter, value: str) -> Expression:

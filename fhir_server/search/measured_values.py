@@ -95,6 +95,7 @@ def place(atom: str) -> Visit:
     """Give the place of a Location's position."""
 
     def sink(value: Any, out: IndexValues) -> None:
+        """Give the point of a position in degrees, nothing where there is none on Earth."""
         if type(value) is not dict:
             return
         north, east = (_measured(value.get(name)) for name in ("latitude", "longitude"))
@@ -121,6 +122,7 @@ def _adding(atom: str) -> Callable[[dict[str, Any], Decimal, Decimal, IndexValue
         return found
 
     def add(unit_of: dict[str, Any], low: Decimal, high: Decimal, out: IndexValues) -> None:
+        """Give an interval by its code and by its unit, and in UCUM's base units where they are known."""
         system, code, unit = (
             _text(unit_of, "system"),
             _text(unit_of, "code"),

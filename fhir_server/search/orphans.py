@@ -7,10 +7,10 @@ it that stands. AuditEvents do not count, and for a caller with limits only what
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
-from fhir_server.search.expression import NEVER, Expression, LinkedFrom, Not, Or
+from fhir_server.search.expression import NEVER, And, Expression, LinkedFrom, Not, Or, both, either
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.values import ELSEWHERE
 from resources.outcome import Invalid
@@ -29,6 +29,7 @@ def referrers(parameters: SearchParameters, types: Iterable[str]) -> Referrers:
 
     @functools.cache
     def found(target: str) -> tuple[tuple[str, str], ...]:
+        """Give each type and atom by which resources may refer to the type."""
         pairs = []
         for type_ in every:
             atoms = {
@@ -61,3 +62,18 @@ def lower(
         )
     )
     return Not(referred) if values[0] == "true" else referred
+
+
+def among(where: Expression, types: Container[str]) -> Expression:
+    """Give what an expression means where there are only these types: no other refers to anything."""
+    match where:
+        case LinkedFrom() if where.type not in types:
+            return NEVER
+        case And():
+            return both(among(part, types) for part in where.parts)
+        case Or():
+            return either(among(part, types) for part in where.parts)
+        case Not():
+            return Not(among(where.part, types))
+        case _:
+            return where

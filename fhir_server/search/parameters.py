@@ -15,7 +15,12 @@ from msgspec.structs import replace
 from fhir_server.search import clinical_dates, composites, index_values
 from fhir_server.search.expression import Kind
 from fhir_server.search.full_text_values import Texts
-from fhir_server.search.index_values import Element, Extractor, Source
+from fhir_server.search.index_values import (
+    Element,
+    Extraction,
+    PartialExtractor,
+    Source,
+)
 from fhir_server.search.paths import Paths, union, without_resolve
 from fhir_server.search.values import IndexValues, ReferenceValue
 from resources import definitions as r4
@@ -123,9 +128,11 @@ class SearchParameters:
         self._shared = shared
         self._paths = Paths(definitions)
         self._texts = Texts(definitions)
+        self._in_compartment: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._clinical: dict[str, Atom | None] = {}
         self._types: dict[str, Mapping[str, Parameter]] = {}
-        self._extractors: dict[str, Extractor] = {}
-        self._referring: dict[tuple[str, frozenset[str]], Extractor] = {}
+        self._extractions: dict[str, Extraction] = {}
+        self._referring: dict[tuple[str, frozenset[str]], PartialExtractor] = {}
 
     def get(self, type: str, code: str) -> Parameter | None:
         """Give a type's parameter by its code, those of all resources included; None if unknown."""
@@ -153,27 +160,30 @@ class SearchParameters:
     def values(self, resource: Resource) -> IndexValues:
         """Give all that a resource can be found by, de-duplicated (search.html#ptypes)."""
         name = resource["resourceType"]
-        extract = self._extractors.get(name)
-        if extract is None:
-            extract = self._extractor(name)
-        found = extract(resource)
-        self._texts.add(resource, found)
-        return found
+        extraction = self._extractions.get(name)
+        if extraction is None:
+            extraction = self.extraction(name)
+        return extraction.whole(resource)
 
-    def references(self, resource: Resource, atoms: frozenset[str]) -> Sequence[ReferenceValue]:
-        """Give only the references of some atoms among a resource's values."""
-        name = resource["resourceType"]
-        extract = self._referring.get((name, atoms))
+    def references(self, type: str, atoms: frozenset[str], body: bytes) -> Sequence[ReferenceValue]:
+        """Give only the references of some atoms among the values of a resource, from its JSON."""
+        extract = self._referring.get((type, atoms))
         if extract is None:
-            found = [self._paths.source(name, "reference", parse(atom)) for atom in sorted(atoms)]
-            sources = [source for source in found if source is not None]
-            extract = index_values.extractor(sources, self._definitions)
-            self._referring[name, atoms] = extract
-        return extract(resource).references
+            extract = self._referring[type, atoms] = self.referring(type, atoms)
+        return extract(body).references
 
-    def _extractor(self, type: str) -> Extractor:
+    def referring(self, type: str, atoms: frozenset[str]) -> PartialExtractor:
+        """Give what extracts only the values of some reference atoms from a resource's JSON."""
+        return index_values.from_json(self._leading(type, atoms), self._definitions)
+
+    def _leading(self, type: str, atoms: frozenset[str]) -> list[Source]:
+        found = (self._paths.source(type, "reference", parse(atom)) for atom in sorted(atoms))
+        return [source for source in found if source is not None]
+
+    def extraction(self, type: str) -> Extraction:
+        """Give how the values of a type's resources are extracted; KeyError if R4 has no such type."""
         self.of(type)
-        return self._extractors[type]
+        return self._extractions[type]
 
     def compartment(self, compartment: str, type: str) -> tuple[Parameter, ...]:
         """Give the parameters that place a resource of the type in a compartment; none if it is never."""
@@ -181,17 +191,28 @@ class SearchParameters:
         found = (self.get(type, code) for code in codes)
         return tuple(parameter for parameter in found if parameter is not None)
 
+    def members(self, compartment: str, type: str) -> tuple[str, ...]:
+        """Give the names of the atoms that place a resource of the type in a compartment, each once."""
+        known = self._in_compartment.get((compartment, type))
+        if known is None:
+            found = self.compartment(compartment, type)
+            names = dict.fromkeys(atom.name for parameter in found for atom in parameter.atoms)
+            known = self._in_compartment[compartment, type] = tuple(names)
+        return known
+
     def clinical(self, type: str) -> Atom | None:
         """Give the atom of the type's main date, which IndexValues.clinical holds."""
-        parameter = self.get(type, clinical_dates.parameter(type))
-        return _clinical_atom(parameter)
+        if type not in self._clinical:
+            found = self.get(type, clinical_dates.parameter(type))
+            self._clinical[type] = _clinical_atom(found)
+        return self._clinical[type]
 
     def _compile(self, type: str) -> dict[str, Parameter]:
         if type not in self._definitions.resource_types:
             raise KeyError(type)
         uploaded = self._uploaded_for(type)
         if self._shared is not None and not uploaded:
-            self._extractors[type] = self._shared._extractor(type)  # noqa: SLF001 - of this class
+            self._extractions[type] = self._shared.extraction(type)
             return dict(self._shared.of(type))
         sources: dict[Atom, Source] = {}
         elements: dict[str, Element] = {}
@@ -208,11 +229,9 @@ class SearchParameters:
             if not one.task:
                 found.setdefault(parameter.code, parameter)
         clinical = _clinical_atom(found.get(clinical_dates.parameter(type)))
-        self._extractors[type] = index_values.extractor(
-            sources.values(),
-            self._definitions,
-            clinical.name if clinical else "",
-            elements.values(),
+        tree = index_values.whole(sources.values(), self._definitions, elements.values())
+        self._extractions[type] = index_values.with_text(
+            tree, self._texts, type, clinical.name if clinical else ""
         )
         return found
 

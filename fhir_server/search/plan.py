@@ -17,19 +17,20 @@ from fhir_server.search.breadth import Breadth
 from fhir_server.search.expression import (
     ALWAYS,
     NEVER,
-    And,
     Branch,
     Expression,
     Ids,
     Linked,
     LinkedFrom,
     Not,
-    Or,
     Plan,
     Sort,
     Through,
     Updated,
+    both,
+    either,
 )
+from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.knowledge import Knowledge, Known
 from fhir_server.search.modifier import Modifier, Terms, offered
 from fhir_server.search.parameters import Parameter, SearchParameters
@@ -99,7 +100,7 @@ class Planner:
     ) -> Expression:
         """Give what resources of a type must satisfy: all the criteria, and the caller's access."""
         parts = tuple(self.expression(type_, one, access) for one in criteria)
-        return _both((*parts, self.allowed(type_, access, letter)))
+        return both((*parts, self.allowed(type_, access, letter)))
 
     def allowed(self, type_: str, access: Access, letter: Letter) -> Expression:
         """Give the caller's access to a type as an expression."""
@@ -115,7 +116,7 @@ class Planner:
 
     def _granted(self, type_: str, query: tuple[tuple[str, str], ...]) -> Expression:
         """Lower a granular scope's own criteria; they are the server's words, not limited by access."""
-        return _both(
+        return both(
             tuple(self.expression(type_, criterion(name, value), _OURS) for name, value in query)
         )
 
@@ -158,10 +159,13 @@ class Planner:
         if special is not None:
             return special
         parameter = self.parameter(type_, asked.code)
-        if asked.modifier is None:
-            plain = functools.partial(canonical.plain, self.parameters, parameter)
-            return Or(tuple(plain(value) for value in asked.values))
-        return self._modified(parameter, asked)
+        if asked.modifier is not None:
+            return self._modified(parameter, asked)
+        if parameter.type == "uri":
+            return either(canonical.plain(self.parameters, parameter, v) for v in asked.values)
+        if len(asked.values) == 1:
+            return lower.plain(parameter, asked.values[0])
+        return either(lower.plain(parameter, value) for value in asked.values)
 
     def _special(self, type_: str, asked: Simple, access: Access) -> Expression | None:
         """Lower what is no search parameter of the definitions; None for what is one."""
@@ -169,10 +173,12 @@ class Planner:
             case "_id":
                 return Ids(tuple(unescape(value) for value in asked.values))
             case "_lastUpdated":
-                return Or(tuple(Updated(*lower.date_bounds(value)) for value in asked.values))
+                return either(Updated(*lower.date_bounds(value)) for value in asked.values)
             case "_text" | "_content" as code:
+                if type_ in UNREAD:
+                    raise UnknownParameter(f"{type_} resources are not found by words: no {code}")
                 part = fulltext.PARAMETERS[code]
-                return Or(tuple(fulltext.lower(part, value) for value in asked.values))
+                return either(fulltext.lower(part, value) for value in asked.values)
             case lists.PARAMETER:
                 within = functools.partial(self.allowed, access=access, letter="s")
                 return lists.lower(asked.values, self.parameters, within)
@@ -197,7 +203,7 @@ class Planner:
     def _modified(self, parameter: Parameter, asked: Simple) -> Expression:
         name = asked.modifier or ""
         if parameter.type == "reference" and name in parameter.targets:
-            return Or(tuple(lower.reference_of(parameter, v, name) for v in asked.values))
+            return either(lower.reference_of(parameter, v, name) for v in asked.values)
         modifier = self.modifiers.get(name)
         if modifier is None or not modifier.fits(parameter):
             takes = offered(self.modifiers.values(), parameter)
@@ -212,12 +218,10 @@ class Planner:
         if asked.type is not None and asked.type not in parameter.targets:
             raise Invalid(f"{asked.code} of {type_} does not refer to that type", issue="value")
         targets = (asked.type,) if asked.type else parameter.targets
-        return Or(
-            tuple(
-                Linked(atom.name, target, inner)
-                for target, inner in self._targets(targets, asked.rest, access)
-                for atom in parameter.atoms
-            )
+        return either(
+            Linked(atom.name, target, inner)
+            for target, inner in self._targets(targets, asked.rest, access)
+            for atom in parameter.atoms
         )
 
     def _targets(
@@ -242,7 +246,7 @@ class Planner:
         if type_ not in parameter.targets:
             raise Invalid(f"{asked.code} of {asked.type} does not refer to {type_}", issue="value")
         inner = self.where(asked.type, (asked.rest,), access)
-        return Or(tuple(LinkedFrom(asked.type, atom.name, inner) for atom in parameter.atoms))
+        return either(LinkedFrom(asked.type, atom.name, inner) for atom in parameter.atoms)
 
     def reference(self, type_: str, code: str) -> Parameter:
         """Give a type's search parameter that a chain can go through; raises what `parameter` does."""
@@ -302,9 +306,3 @@ class Planner:
 def _named(modifier: str) -> str:
     """Give a modifier's name if it looks like one; what a client mistook for one may be a value."""
     return f":{modifier}" if modifier.replace("-", "").isalpha() and len(modifier) < 30 else "given"
-
-
-def _both(parts: tuple[Expression, ...]) -> Expression:
-    """And the parts, leaving out those that are always true."""
-    kept = tuple(part for part in parts if part != ALWAYS)
-    return kept[0] if len(kept) == 1 else And(kept)

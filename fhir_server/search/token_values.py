@@ -68,6 +68,8 @@ def coded(system_key: str, code_key: str) -> Callable[[str], Visit]:
     """Give tokens of an object that holds its system and code under these names."""
 
     def make(atom: str) -> Visit:
+        """Give the sink of an atom: the token of an object that has a code."""
+
         def sink(value: Any, out: IndexValues) -> None:
             if type(value) is not dict:
                 return
@@ -81,11 +83,18 @@ def coded(system_key: str, code_key: str) -> Callable[[str], Visit]:
 
 
 def _coding(atom: str) -> Visit:
-    each, text = coded("system", "code")(atom), atom + beside_values.TEXT
+    """Give the token of a Coding and its display: the commonest of all, so it is one closure."""
+    text = atom + beside_values.TEXT
 
     def sink(value: Any, out: IndexValues) -> None:
-        each(value, out)
-        if type(value) is dict and (display := value.get("display")) is not None:
+        """Give the token of a Coding that has a code, and its display as a text beside."""
+        if type(value) is not dict:
+            return
+        code, display = value.get("code"), value.get("display")
+        if type(code) is str and code:
+            system = value.get("system")
+            out.tokens.append(TokenValue(atom, system if type(system) is str else "", code))
+        if display is not None:
             beside_values.add_text(text, display, out)
 
     return sink
@@ -106,9 +115,12 @@ def _concept(atom: str) -> Visit:
     each, text = _coding(atom), atom + beside_values.TEXT
 
     def sink(value: Any, out: IndexValues) -> None:
-        for coding in _list(value, "coding"):
+        if type(value) is not dict:
+            return
+        codings, written = value.get("coding"), value.get("text")
+        for coding in codings if type(codings) is list else ():
             each(coding, out)
-        if type(value) is dict and (written := value.get("text")) is not None:
+        if written is not None:
             beside_values.add_text(text, written, out)
 
     return sink
@@ -122,11 +134,6 @@ def _boolean(atom: str) -> Visit:
             out.tokens.append(true if value else false)
 
     return sink
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    found = value.get(name) if type(value) is dict else None
-    return found if type(found) is list else []
 
 
 SINKS: Final[Mapping[str, Callable[[str], Visit]]] = MappingProxyType(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from fhir_server.search.expression import Plan
 
@@ -25,7 +27,7 @@ def told(plan: Plan) -> str:
 def _lines(node: Any) -> Iterator[str]:
     """Give a node's name with its plain fields, then, deeper, the nodes in it."""
     plain, inner = [], []
-    for field in dataclasses.fields(node):
+    for field in fields(node):
         value = getattr(node, field.name)
         nodes = _nodes(value)
         if nodes:
@@ -39,4 +41,4 @@ def _lines(node: Any) -> Iterator[str]:
 
 def _nodes(value: Any) -> list[Any]:
     values = value if isinstance(value, tuple) else (value,)
-    return [one for one in values if dataclasses.is_dataclass(one)]
+    return [one for one in values if isinstance(one, Struct)]

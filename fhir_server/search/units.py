@@ -31,8 +31,9 @@ class Scale(Struct, frozen=True, gc=False):
 
     def of(self, number: Decimal) -> Decimal:
         """Give a number in base units; infinite ends stay infinite."""
-        product = _EXACT.multiply(_EXACT.add(number, self.offset), self.numerator)
-        return _EXACT.divide(product, self.denominator)
+        moved = _EXACT.add(number, self.offset) if self.offset else number
+        product = _EXACT.multiply(moved, self.numerator)
+        return product if self.denominator == 1 else _EXACT.divide(product, self.denominator)
 
 
 @lru_cache(4096)

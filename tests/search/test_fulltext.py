@@ -5,17 +5,17 @@ import pytest
 from fhir_server.search import fulltext
 from fhir_server.search.expression import And, Expression, FullText, Or
 from fhir_server.search.full_text_values import LONGEST, Texts
-from fhir_server.search.values import ELSEWHERE, no_values
+from fhir_server.search.index_values import with_text
+from fhir_server.search.values import ELSEWHERE
 from resources import definitions
+from resources.fhirpath.steps import Tree
 from resources.outcome import Invalid, TooCostly
 
 TEXTS = Texts(definitions.load())
 
 
 def values(resource):
-    found = no_values()
-    TEXTS.add(resource, found)
-    return found
+    return with_text(Tree(), TEXTS, resource["resourceType"], "").whole(resource)
 
 
 def holds(node: Expression, found) -> bool:

@@ -52,11 +52,15 @@ class Others:
     def __init__(self, *others: Candidate) -> None:
         self._others = others
 
-    def find(self, type: str) -> Iterable[Candidate]:
-        return (other for other in self._others if other.type == type)
+    def referring(self, type: str, atom: str, target: Candidate) -> Iterable[Candidate]:
+        to = (atom, target.type, target.id)
+        for other in self._others:
+            held = {(v.atom, v.type, v.id) for v in other.values.references}
+            if other.type == type and to in held:
+                yield other
 
     def get(self, type: str, id: str) -> Candidate | None:
-        return next((other for other in self.find(type) if other.id == id), None)
+        return next((o for o in self._others if (o.type, o.id) == (type, id)), None)
 
 
 def holds(where: Expression, one: Candidate, *others: Candidate) -> bool:
