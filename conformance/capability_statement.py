@@ -15,7 +15,8 @@ class Offered(Struct, frozen=True):
     `operations` holds (code, canonical of its definition, types, levels) of each; `custom` the search
     parameters that were uploaded, `patch_formats` the media types of patches, `profiles` those that are
     supported, by type, `modifiers` those of searches, by type of parameter; `instantiates` and `guides` are
-    canonicals of what is implemented, `unaltered` the types that are never updated or deleted.
+    canonicals of what is implemented, `unaltered` the types that are never updated or deleted,
+    `unread` those that are not found by words.
     """
 
     type_interactions: tuple[str, ...]
@@ -32,6 +33,7 @@ class Offered(Struct, frozen=True):
     instantiates: tuple[str, ...] = ()
     guides: tuple[str, ...] = ()
     unaltered: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
 
 
 _ALTERING = frozenset({"update", "patch", "delete"})
@@ -44,6 +46,7 @@ _GENERAL = (
     ("_filter", "special"),
     ("_orphan", "special"),
 )
+_WORDS = frozenset({"_text", "_content"})
 _TOLD = {
     "_text": 'Words, "phrases", prefix*, AND, OR and parentheses, in the narrative',
     "_content": "As _text, in all that is written in the resource",
@@ -99,7 +102,8 @@ def _resource(definitions: Definitions, offered: Offered, type_: str) -> dict[st
         for parameter in (*definitions.search_parameters, *offered.custom)
         if type_ in _types(definitions, parameter) and searchable(offered, parameter)
     ]
-    general = [_general(name, kind) for name, kind in _GENERAL]
+    words = _WORDS if type_ in offered.unread else frozenset()
+    general = [_general(name, kind) for name, kind in _GENERAL if name not in words]
     return {
         "type": type_,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",

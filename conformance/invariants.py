@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from conformance import checks, corrections
@@ -20,6 +20,7 @@ from resources.outcome import Issue
 _NOTHING = Environment()
 _MOST = 100  # of errors, and of warnings: what breaks a rule a million times is not told as often
 _Tested = tuple[Callable[[Any, Visit], bool | None], Rule | Check]
+_Right = Callable[[Any, Visit], bool]
 _ABSTRACT = frozenset({"Resource", "DomainResource"})
 
 
@@ -34,25 +35,32 @@ class _Broken:
 
 
 class _Node:
-    """A type or nested path: its own rules, and the elements below by their property names."""
+    """A type or nested path: its own rules, and the elements below by their property names.
 
-    __slots__ = ("children", "path", "rules")
+    `right` tells whether a value breaks no rule at all, `below` whether nothing below it does; they are made
+    with the children.
+    """
+
+    __slots__ = ("below", "children", "path", "right", "rules")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.rules: tuple[_Tested, ...] = ()
         self.children: dict[str, _Edge] | None = None
+        self.right: _Right
+        self.below: _Right
 
 
 class _Edge:
     """A property: the element's name, the rules of the element itself, and what its values are."""
 
-    __slots__ = ("name", "node", "rules")
+    __slots__ = ("name", "node", "right", "rules")
 
     def __init__(self, name: str, node: _Node | None, rules: tuple[_Tested, ...]) -> None:
         self.name = name
         self.node = node
         self.rules = rules
+        self.right = _right_at(rules, node)
 
 
 class Invariants:
@@ -77,11 +85,14 @@ class Invariants:
         visited.
         """
         node = self._node(resource["resourceType"])
+        if node.children is None:
+            self._build(node)
         found: list[_Broken] = []
-        within = Visit(resource, root, environment)
-        within.ids = set()
-        within.room = {"error": _MOST, "warning": _MOST}
-        self._visit(node, resource, within, found)
+        within = _fresh(resource, root, environment)
+        _test(node.rules, resource, within, found)
+        if not _all_right(node, resource, within):
+            found.clear()
+            self._visit(node, resource, _fresh(resource, root, environment), found)
         for broken in found:
             yield broken.rule.issue(expression + broken.place)
 
@@ -141,7 +152,17 @@ class Invariants:
         known = self._nodes.get(path)
         if known is None:
             known = self._nodes[path] = _Node(path)
+            known.right = self._unbuilt(known)
         return known
+
+    def _unbuilt(self, node: _Node) -> _Right:
+        """Give what builds a node when its first value comes."""
+
+        def right(value: Any, within: Visit) -> bool:
+            self._build(node)
+            return node.right(value, within)
+
+        return right
 
     def _build(self, node: _Node) -> dict[str, _Edge]:
         """Compile a node's rules and list its edges; a thread that does so twice does no harm."""
@@ -156,6 +177,8 @@ class Invariants:
                 if definitions.kind(content) == "primitive" and element.name != "id":
                     edges[f"_{name}"] = _Edge(element.name, self._node("Element"), ())
         node.rules = self._rules(self._own(node.path), node.path)
+        node.below = _right_below(edges)
+        node.right = _right_throughout(node.rules, node.below)
         node.children = edges
         return edges
 
@@ -194,6 +217,74 @@ class Invariants:
             if invariant.expression and invariant.key not in corrections.CHECKED_ELSEWHERE
         )
         return tuple((rule.predicate.truth or _keeps(rule), rule) for rule in rules)
+
+
+def _fresh(
+    resource: dict[str, Any], root: dict[str, Any] | None, environment: Environment
+) -> Visit:
+    within = Visit(resource, root, environment)
+    within.ids = set()
+    within.room = {"error": _MOST, "warning": _MOST}
+    return within
+
+
+def _all_right(node: _Node, resource: dict[str, Any], within: Visit) -> bool:
+    """Tell whether nothing below a resource breaks a rule, as is the rule: no place need be known then."""
+    try:
+        return node.below(resource, within)
+    except FhirPathFault:
+        return False
+
+
+def _right_at(rules: tuple[_Tested, ...], node: _Node | None) -> _Right:
+    """Give what tests one value of a property: by the rules of the element, then as what it is."""
+    tests = tuple(holds for holds, _ in rules)
+
+    def right(value: Any, within: Visit) -> bool:
+        for holds in tests:
+            if not holds(value, within):
+                return False
+        return node is None or node.right(value, within)
+
+    return right
+
+
+def _right_below(edges: Mapping[str, _Edge]) -> _Right:
+    """Give what tests all that is below an object."""
+    tested = {n: e if e.rules or e.node is None else e.node for n, e in edges.items()}
+    find = tested.get
+
+    def right(value: Any, within: Visit) -> bool:
+        """Whether every member of an object is right; the first that is not ends it."""
+        for name, child in value.items():
+            below = find(name)
+            if below is None:
+                continue
+            if type(child) is not list:
+                if not below.right(child, within):
+                    return False
+                continue
+            for one in child:
+                if one is not None and not below.right(one, within):
+                    return False
+        return True
+
+    return right
+
+
+def _right_throughout(rules: tuple[_Tested, ...], below: _Right) -> _Right:
+    """Give what tests an object by its own rules, then all that is below it."""
+    tests = tuple(holds for holds, _ in rules)
+    if not tests:
+        return below
+
+    def right(value: Any, within: Visit) -> bool:
+        for holds in tests:
+            if not holds(value, within):
+                return False
+        return below(value, within)
+
+    return right
 
 
 def _keeps(rule: Rule | Check) -> Callable[[Any, Visit], bool | None]:

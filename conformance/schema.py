@@ -5,8 +5,9 @@ only an object here; conformance.validate checks it by its own type.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from conformance import primitives
 from resources.definitions import Definitions, Element, TypeRef
@@ -26,8 +27,7 @@ _ID = r"[A-Za-z0-9\-.]{1,64}"
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*:"
 
 
-@dataclass(frozen=True)
-class References:
+class References(Struct, frozen=True):
     """Which references stand in a resource besides Type/id and absolute ones.
 
     `local`: #id, because the resource has contained ones or is one; `conditional`: Type?query,

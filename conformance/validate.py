@@ -4,9 +4,11 @@ Profiles and terminology beyond required bindings are checked elsewhere (conform
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from conformance import (
     bundles,
@@ -42,8 +44,7 @@ _OF_TYPE: Mapping[str, _TypeRules] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class _Inside:
+class _Inside(Struct, frozen=True):
     """Where a resource stands: its FHIRPath, how deep, and what references may stand in it."""
 
     expression: str

@@ -21,15 +21,12 @@ Link = tuple[str, str]
 
 def searchset(entries: Sequence[Entry], links: Sequence[Link], total: int | None) -> bytes:
     """Give a searchset Bundle."""
-    return _bundle(b"searchset", links, total, (_found(entry) for entry in entries))
-
-
-def _found(entry: Entry) -> bytes:
-    return b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (
-        serialise(entry.full_url),
-        entry.body,
-        entry.mode.encode(),
-    )
+    found = [
+        b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}'
+        % (serialise(entry.full_url), entry.body, entry.mode.encode())
+        for entry in entries
+    ]
+    return _bundle(b"searchset", links, total, found)
 
 
 def history(entries: Iterable[bytes], links: Sequence[Link], total: int | None) -> bytes:

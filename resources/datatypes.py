@@ -23,6 +23,7 @@ _DATE = re.compile(
 )
 _DECIMAL = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN_LENGTHS = (20, 25)
+_EXACT_LENGTH = 24
 _WHOLE_SECOND = 1000
 _WHOLE_MINUTE = 60_000
 _MONTHS = 12
@@ -37,6 +38,8 @@ def interval(value: str) -> tuple[int, int]:
     """
     if len(value) in _PLAIN_LENGTHS and (low := _plain(value)) is not None:
         return low, low + _WHOLE_SECOND - 1
+    if len(value) == _EXACT_LENGTH and (low := _exact(value)) is not None:
+        return low, low
     found = _DATE.fullmatch(value)
     if found is None:
         raise ValueError("not a date or dateTime")
@@ -61,6 +64,15 @@ def _plain(value: str) -> int | None:
         return int(datetime.fromisoformat(value).timestamp()) * 1000
     except ValueError:
         return None
+
+
+def _exact(value: str) -> int | None:
+    """Give an instant with milliseconds in UTC, as servers write their own; None if unsure."""
+    fraction = value[20:23]
+    if value[19] != "." or value[23] != "Z" or not (fraction.isascii() and fraction.isdecimal()):
+        return None
+    low = _plain(value[:19] + "Z")
+    return None if low is None else low + int(fraction)
 
 
 def _whole_days(year: int, month: str | None, day: str | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from resources.definitions import Definitions
 from resources.model import Resource
@@ -10,9 +10,10 @@ from resources.model import Resource
 Mode = Literal["true", "text", "data"]
 
 _ALWAYS = frozenset({"resourceType", "id", "meta"})
-_SUBSETTED = {
+SUBSETTED: Final = "SUBSETTED"
+_TAG = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
-    "code": "SUBSETTED",
+    "code": SUBSETTED,
     "display": "subsetted",
 }
 
@@ -87,5 +88,5 @@ def _below(value: Any, path: str, definitions: Definitions) -> Any:
 def _marked(part: Resource) -> Resource:
     """Mark a part so that nobody takes it for the whole."""
     meta = dict(part.get("meta", {}))
-    meta["tag"] = [*meta.get("tag", ()), _SUBSETTED]
+    meta["tag"] = [*meta.get("tag", ()), _TAG]
     return {**part, "meta": meta}

@@ -108,6 +108,7 @@ class Compiler:
         others = {held["code"] for held in node.types} - by_code.keys()
 
         def check(item: Item, run: Run) -> Issues:
+            """Give no issues if the element fits one of its type's profiles, else those of the only one."""
             urls = next((u for code, u in by_code.items() if self._is(item.type, code)), None)
             if urls is None or item.type in others:
                 return NOTHING

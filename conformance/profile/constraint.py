@@ -41,6 +41,7 @@ class Constraints:
         compiled: dict[str, Predicate | None] = {}
 
         def check(item: Item, run: Run) -> Issues:
+            """Give the issue of a rule that does not hold; one that cannot be told is told of once."""
             if item.type not in compiled:
                 compiled[item.type] = self._compiled(expression, item.type)
             predicate = compiled[item.type]

@@ -51,6 +51,7 @@ def _check(
     other = "The reference leads to a resource that fits none of the profiles allowed: "
 
     def check(item: Item, run: Run) -> Issues:
+        """Give an issue where a reference leads to a wrong type, or to a resource that fits no profile."""
         text = item.holder.get("reference")
         found = run.resolve(text) if isinstance(text, str) else None
         if found is not None:

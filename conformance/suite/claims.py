@@ -16,7 +16,7 @@ _SAMPLES = {
     "quantity": "1",
     "uri": "urn:a",
 }
-_SPECIAL = ("a", "_id eq x", "1|1|1|km", "$current-problems")
+_SPECIAL = ("a", "_id eq x", "1|1|1|km", "$current-problems", "true")
 _REFUSED = (400, 404, 405, 422, 501)
 
 

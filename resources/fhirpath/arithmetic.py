@@ -26,6 +26,7 @@ def _computed(compute: Callable[[Focus, Value, Value], Value | None]) -> Operato
     """Give an operator on two single values; empty on either side gives empty."""
 
     def operate(focus: Focus, left: Run, right: Run) -> list[Item]:
+        """Compute with both values; what arithmetic has no answer for gives empty (FHIRPath 6.6)."""
         a, b = single(left(focus)), single(right(focus))
         if a is None or b is None:
             return []

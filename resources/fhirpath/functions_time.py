@@ -118,6 +118,7 @@ def _places(number: Decimal) -> int:
 
 def _clock(name: str, kind: str) -> Function:
     def call(focus: Focus, items: list[Item], arguments: _Arguments) -> list[Item]:
+        """Give the moment of the evaluation, as a date, a time or both."""
         del items, arguments
         now = focus.state.now()
         match kind:

@@ -104,6 +104,7 @@ def _path(target: Node | None, name: str, depth: int) -> Run:
     items, held = _target(target, depth), _type_named(target)
 
     def run(focus: Focus) -> list[Item]:
+        """Give the members of that name of all items, each of which is paid for."""
         tree, strict = focus.state.tree, focus.state.environment.strict
         if strict and held and name not in tree.steps(held):
             raise SemanticFault(f"no element {name} in {held}")

@@ -15,6 +15,7 @@ def sorted_by(operand: Run, keys: Sequence[Key]) -> Run:
     """Give what sorts by keys, each with whether it descends; without a key comes last, or first if so."""
 
     def run(focus: Focus) -> list[Item]:
+        """Give the items in order, comparing by the first key that tells them apart."""
         found = operand(focus)
         focus.state.spend(len(found) * len(found).bit_length())
         ranks = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,13 +64,14 @@ class Tree:
         if self.children:
             parts.append(_descend({name: tree.visitor() for name, tree in self.children.items()}))
         parts += [_select(step.values, tree.visitor()) for step, tree in self.selects.items()]
-        return parts[0] if len(parts) == 1 else _all(tuple(parts))
+        return functools.reduce(_both, parts) if parts else _nothing
 
 
 def _descend(children: Mapping[str, Visit]) -> Visit:
     find = children.get
 
     def descend(value: Any, out: Any) -> None:
+        """Visit the members of an object that somebody asked for, each repetition for itself."""
         if type(value) is not dict:
             return
         for name, child in value.items():
@@ -93,9 +95,13 @@ def _select(values: Callable[[Any], Iterable[Any]], visit: Visit) -> Visit:
     return select
 
 
-def _all(parts: tuple[Visit, ...]) -> Visit:
+def _both(first: Visit, second: Visit) -> Visit:
     def visit(value: Any, out: Any) -> None:
-        for part in parts:
-            part(value, out)
+        first(value, out)
+        second(value, out)
 
     return visit
+
+
+def _nothing(value: Any, out: Any) -> None:
+    """Visit a value that nothing asks for."""

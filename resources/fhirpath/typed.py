@@ -135,15 +135,17 @@ def through(branch: Branch, inner: Branch) -> Branch:
 
 
 def _one(above: One, name: str, *, primitive: bool) -> One:
+    if above is _itself:
+        return _own(name, primitive=primitive)
     companion = "_" + name
 
     def one(value: Any, within: Within) -> Any:
         held = above(value, within)
-        return None if held is None else held.get(name)
+        return held.get(name) if type(held) is dict else None
 
     def one_primitive(value: Any, within: Within) -> Any:
         held = above(value, within)
-        if held is None:
+        if type(held) is not dict:
             return None
         found = held.get(name)
         if found is None and companion in held:
@@ -153,14 +155,34 @@ def _one(above: One, name: str, *, primitive: bool) -> One:
     return one_primitive if primitive else one
 
 
-def _values(holder: dict[str, Any], name: str) -> list[Any]:
+def _own(name: str, *, primitive: bool) -> One:
+    """Give what reads a property of the focus itself, as nearly every rule does."""
+    companion = "_" + name
+
+    def one(value: Any, _: Within) -> Any:
+        return value.get(name) if type(value) is dict else None
+
+    def one_primitive(value: Any, _: Within) -> Any:
+        if type(value) is not dict:
+            return None
+        found = value.get(name)
+        return Bare(value[companion]) if found is None and companion in value else found
+
+    return one_primitive if primitive else one
+
+
+def _values(holder: Any, name: str) -> list[Any]:
+    if type(holder) is not dict:  # a resource inside the resource, whose own structure is wrong
+        return []
     found = holder.get(name)
     if found is None:
         return []
     return found if type(found) is list else [found]
 
 
-def _primitives(holder: dict[str, Any], name: str) -> list[Any]:
+def _primitives(holder: Any, name: str) -> list[Any]:
+    if type(holder) is not dict:
+        return []
     found, extra = holder.get(name), holder.get("_" + name)
     if extra is None:
         if found is None:

@@ -47,7 +47,7 @@ def telling(name: str, target: Collection, argument: Collection) -> One | None:
 
     def told(value: Any, within: Within) -> bool | None:
         found = one(value, within)
-        return test(found) if isinstance(found, str) else None
+        return test(found) if type(found) is str else None
 
     return told
 

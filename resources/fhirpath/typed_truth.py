@@ -136,12 +136,25 @@ def truth_of(collection: Collection) -> Truth:
     """Give a collection as a truth: its only item's own, or that there is one."""
     if not collection.branches:
         return always(None)
+    if len(collection.branches) == 1 and (one := collection.branches[0].one) is not None:
+        return _one_as_truth(one, boolean=collection.branches[0].type in _BOOLEANS)
     get = collection.get()
     if not all(branch.type in _BOOLEANS for branch in collection.branches):
         return lambda value, within: None if only(get(value, within)) is None else True
 
     def told(value: Any, within: Within) -> bool | None:
         found = only(get(value, within))
+        return True if type(found) is Bare else found
+
+    return told
+
+
+def _one_as_truth(one: One, *, boolean: bool) -> Truth:
+    if not boolean:
+        return lambda value, within: None if one(value, within) is None else True
+
+    def told(value: Any, within: Within) -> bool | None:
+        found = one(value, within)
         return True if type(found) is Bare else found
 
     return told

@@ -137,7 +137,7 @@ def mutated(resource, checks, profile):
     for name in list(resource):
         if name in {"resourceType", "id", "meta", "text"}:
             continue
-        less = {k: v for k, v in resource.items() if k != name}
+        less = {k: v for k, v in resource.items() if k.removeprefix("_") != name.removeprefix("_")}
         if not VALIDATOR.check(less):
             yield name, less
 

@@ -503,6 +503,12 @@ def test_resources_nested_without_end_are_refused():
     assert [issue.code for issue in errors(bundle)] == ["too-long"]
 
 
+def test_a_rule_may_look_into_a_resource_whose_structure_is_wrong():
+    entry = {"fullUrl": "http://x.org/Patient/1", "resource": {**PATIENT, "meta": "none"}}
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [entry, entry]}
+    assert "Bundle.entry[0].resource.meta" in {issue.expression for issue in errors(bundle)}
+
+
 def test_the_message_names_the_codes_that_are_right():
     (issue,) = errors(planted(PATIENT, "gender", "F"))
     assert "female | male | other | unknown" in issue.diagnostics

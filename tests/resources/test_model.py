@@ -56,6 +56,10 @@ TWICE = [
     b'{"resourceType" : "Patient", "active" :true, "active": true}',
     b'{"resourceType":"Patient","\\u0061ctive":true,"active":false}',
     b'{"resourceType":"Patient","language":"\\":","active":true,"active":false}',
+    b'{"resourceType":"Patient","active" :true,"active":false}',
+    b'{"resourceType":"Patient","language":"\\u003a","active":true,"active":false}',
+    b'{"resourceType":"Patient","language":"\\u0022:","active":true,"active":false}',
+    b'{"resourceType":"Patient","language":"\\\\","id":"\\\\\\"","active":true,"active":false}',
 ]
 
 
@@ -71,7 +75,8 @@ def test_a_name_that_comes_twice_is_refused(raw):
         b'{"resourceType":"Patient","language":":","id":"\\":"}',
         b'{ "resourceType" : "Patient",\n "contact" : [ {"name" : {"family":":x"}}, {"name":{}} ] }',
         b'{"resourceType":"Patient","language":"\\u0022:"}',
+        b'{"resourceType":"Patient","language":"\\\\\\"\\\\","id":"\\u0022\\u005c\\"\\/\\n\\ud83d\\ude00"}',
     ],
 )
-def test_colons_in_values_are_no_names(raw):
+def test_quotes_and_colons_in_values_are_no_names(raw):
     assert received(raw) == parse(raw)
