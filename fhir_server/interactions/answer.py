@@ -6,6 +6,7 @@ from email.utils import formatdate
 
 from fhir_server.context import Context
 from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.store import marks
 from fhir_server.store.port import Key, Version
 from resources.model import Resource, parse, serialise
 from resources.outcome import FhirError, Issue, MethodNotAllowed, NotSupported, operation_outcome
@@ -17,12 +18,14 @@ SECOND = 1_000
 
 
 def preferences(request: FhirRequest) -> dict[str, str]:
-    """Parse Prefer (RFC 7240); raises NotSupported for a value that FHIR does not name."""
+    """Parse Prefer (RFC 7240), the first of each; raises NotSupported for a value that FHIR does not name."""
     found: dict[str, str] = {}
-    for part in request.headers.get("prefer", "").replace(";", ",").split(","):
+    if "prefer" not in request.headers:
+        return found
+    for part in request.headers["prefer"].replace(";", ",").split(","):
         name, _, value = part.strip().partition("=")
         if name:
-            found[name] = value.strip('"')
+            found.setdefault(name.strip().lower(), value.strip().strip('"'))
     for name, allowed in (("return", _RETURNS), ("handling", _HANDLINGS)):
         if name in found and found[name] not in allowed:
             raise NotSupported(f"Prefer: {name} takes one of {', '.join(sorted(allowed))}")
@@ -32,6 +35,15 @@ def preferences(request: FhirRequest) -> dict[str, str]:
 def later(request: FhirRequest) -> bool:
     """Tell whether the caller would rather be answered later (FHIR R4 async.html)."""
     return "prefer" in request.headers and RESPOND_ASYNC in preferences(request)
+
+
+def wishes(request: FhirRequest) -> dict[str, str]:
+    """Give the header by which the entries of a Bundle prefer what their Bundle does; empty without one."""
+    if "prefer" not in request.headers:
+        return {}
+    asked = preferences(request)
+    told = [f"{name}={asked[name]}" for name in ("return", "handling") if name in asked]
+    return {"prefer": ", ".join(told)} if told else {}
 
 
 def lenient(context: Context, request: FhirRequest) -> bool:
@@ -87,7 +99,7 @@ def stored(context: Context, request: FhirRequest, version: Version, status: int
             body = serialise(_outcome(context, version))
         case _:
             body = version.body or b""
-    return FhirResponse(status, body, headers)
+    return FhirResponse(status, body, headers, written=version.updated)
 
 
 def _outcome(context: Context, version: Version) -> Resource:
@@ -96,6 +108,8 @@ def _outcome(context: Context, version: Version) -> Resource:
     if version.body is None:
         return operation_outcome((told,))
     resource, profiles = parse(version.body), context.services.profiles
+    if marks.of(version.key.type, version.body):
+        del resource["data"]  # it lies beside the resource, and was looked at as it came
     found = context.services.validator.check(resource)
     by_profile = profiles.told(context, resource) if profiles is not None else ()
     return operation_outcome((told, *found, *by_profile))

@@ -13,16 +13,18 @@ from resources.outcome import FhirError, Invalid, TooCostly
 
 async def batch(context: Context, request: FhirRequest, dispatch: Handler) -> FhirResponse:
     """Run a Bundle posted to the base: a batch entry by entry, a transaction all or nothing."""
+    answer.only(context, request)
     resource = model.received(request.body)
     if resource["resourceType"] != "Bundle":
         raise Invalid("The base takes a Bundle of type batch or transaction")
     entries = _entries(context, resource)
-    kind = resource.get("type")
+    kind, wishes = resource.get("type"), answer.wishes(request)
     if kind == "transaction":
-        answers = await transaction.run(context, entries, answer.preferences(request), dispatch)
+        answers = await transaction.run(context, entries, wishes, dispatch)
     elif kind == "batch":
         answers = [
-            await _each(context, entry, index, dispatch) for index, entry in enumerate(entries)
+            await _each(context, (entry, index, wishes), dispatch)
+            for index, entry in enumerate(entries)
         ]
     else:
         raise Invalid(
@@ -40,10 +42,13 @@ def _entries(context: Context, resource: Resource) -> list[dict[str, Any]]:
     return entries
 
 
-async def _each(context: Context, entry: dict[str, Any], index: int, dispatch: Handler) -> Answered:
-    """Run one entry of a batch; its failure is its own."""
+async def _each(
+    context: Context, entry: tuple[dict[str, Any], int, dict[str, str]], dispatch: Handler
+) -> Answered:
+    """Run one entry of a batch, given with its index and Prefer; its failure is its own."""
     try:
-        response = await dispatch(context, whole_request(context, entry, index))
+        request = whole_request(context, *entry)
+        response = await dispatch(context, request)
     except FhirError as error:
-        response = answer.failed(error)
-    return rendered(response)
+        return rendered(answer.failed(error))
+    return rendered(response, request.method)

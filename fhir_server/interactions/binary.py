@@ -3,10 +3,15 @@
 import asyncio
 import base64
 import re
+from collections.abc import AsyncIterator
+from functools import partial
 
-from fhir_server.message import FhirRequest, FhirResponse
+from msgspec.structs import replace
+
+from fhir_server.message import FhirRequest, FhirResponse, Pieces
+from fhir_server.store.port import Brought, Content
 from resources.model import Resource, parse, serialise
-from resources.outcome import FhirError
+from resources.outcome import FhirError, Issue, operation_outcome
 
 TYPE = "Binary"
 MEDIA_TYPE = "Content-Type"
@@ -22,10 +27,21 @@ _MEDIA_TYPE = re.compile(
 _HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 """What a client stored must not act with this server's own rights in a browser."""
 _VREAD = 4
+_ON_LOOP = 1 << 16
+_RANGE = re.compile(r"bytes=(?=.*\d)(\d{0,18})-(\d{0,18})")
 
 
 def wants_raw(request: FhirRequest) -> bool:
     """Tell whether a read or vread asks for the content itself: Accept and _format name no resource type."""
+    if not is_read(request) or any(name == "_format" for name, _ in request.query):
+        return False
+    accept = request.headers.get("accept", "").lower()
+    kinds = {part.partition(";")[0].strip() for part in accept.split(",")} - {""}
+    return bool(kinds) and not kinds & _RESOURCES
+
+
+def is_read(request: FhirRequest) -> bool:
+    """Tell whether a request is a read or vread of a whole Binary."""
     if not request.path.startswith(TYPE) or request.method not in {"GET", "HEAD"}:
         return False
     place, *rest = request.path.split("/")
@@ -33,33 +49,91 @@ def wants_raw(request: FhirRequest) -> bool:
         return False
     if rest[0][:1] in {"_", "$", ""} or (len(rest) > 1 and len(rest) != _VREAD - 1):
         return False
-    if any(name in {"_format", "_summary", "_elements"} for name, _ in request.query):
-        return False
-    accept = request.headers.get("accept", "").lower()
-    kinds = {part.partition(";")[0].strip() for part in accept.split(",")} - {""}
-    return bool(kinds) and not kinds & _RESOURCES
+    return not any(name in {"_summary", "_elements"} for name, _ in request.query)
 
 
-async def raw(response: FhirResponse) -> FhirResponse:
-    """Give the content of the Binary in an answer, under its own media type; others as they are."""
+async def raw(response: FhirResponse, content: Content | None = None) -> FhirResponse:
+    """Give the content of the Binary in an answer, under its own media type; others as they are.
+
+    `content` is what lies beside the resource, and is given in pieces.
+    """
     if not response.body or response.status != 200:
         return response
-    if len(response.body) < 1 << 16:
-        data, media_type = _content(response.body)
+    if len(response.body) < _ON_LOOP:
+        data, media_type = _content(response.body, content)
     else:
-        data, media_type = await asyncio.to_thread(_content, response.body)
+        data, media_type = await asyncio.to_thread(_content, response.body, content)
     headers = {**response.headers, **_HARMLESS, MEDIA_TYPE: media_type}
-    return FhirResponse(200, data, headers, media_type)
+    pieces = None
+    if content is not None:
+        pieces = Pieces(content.size, partial(content.pieces, 0, content.size))
+    return FhirResponse(200, data, headers, media_type, pieces=pieces)
 
 
-def _content(body: bytes) -> tuple[bytes, str]:
+def _content(body: bytes, content: Content | None) -> tuple[bytes, str]:
     resource = parse(body)
     try:
-        data = base64.b64decode(resource.get("data", ""))
+        data = b"" if content else base64.b64decode(resource.get("data", ""))
     except ValueError:
         raise FhirError("The content is not base64; ask for the resource") from None
     media_type = str(resource.get("contentType", ""))
     return data, media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN
+
+
+def ranged(request: FhirRequest, response: FhirResponse, content: Content | None) -> FhirResponse:
+    """Give the part of a content that Range asks for (RFC 9110 14): 206, 416, or the whole.
+
+    One range of bytes is understood; another unit, several ranges and If-Range, for which the ETag of a
+    resource is too weak, get the whole.
+    """
+    if response.status != 200:
+        return response
+    size = content.size if content else len(response.body)
+    headers = {**response.headers, "Accept-Ranges": "bytes"}
+    asked = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if asked is None or request.method != "GET" or "if-range" in request.headers:
+        return replace(response, headers=headers)
+    if asked[1] and asked[2] and int(asked[1]) > int(asked[2]):
+        return replace(response, headers=headers)
+    first, stop = _bounds(asked, size)
+    if first >= stop:
+        told = Issue("error", "value", f"The content has {size} bytes")
+        return FhirResponse(
+            416, serialise(operation_outcome((told,))), {"Content-Range": f"bytes */{size}"}
+        )
+    headers["Content-Range"] = f"bytes {first}-{stop - 1}/{size}"
+    if content is None:
+        return replace(response, status=206, headers=headers, body=response.body[first:stop])
+    pieces = Pieces(stop - first, partial(content.pieces, first, stop))
+    return replace(response, status=206, headers=headers, pieces=pieces)
+
+
+def _bounds(asked: re.Match[str], size: int) -> tuple[int, int]:
+    """Give the first byte of a range and the one after its last; no byte where it is out of bounds."""
+    if not asked[1]:
+        return max(size - int(asked[2]), 0), size
+    return int(asked[1]), min(int(asked[2]) + 1, size) if asked[2] else size
+
+
+async def whole(response: FhirResponse, content: Content, *, at_once: bool) -> FhirResponse:
+    """Give the resource in an answer with its content in place; in pieces unless it is wanted at once."""
+    size = len(content.head) + -(-content.size // 3) * 4 + len(content.tail)
+    pieces = Pieces(size, partial(_encoded, content))
+    if not at_once:
+        return replace(response, body=b"", pieces=pieces)
+    return replace(response, body=b"".join([piece async for piece in pieces.read()]))
+
+
+async def _encoded(content: Content) -> AsyncIterator[bytes]:
+    """Give the resource's JSON piece by piece, its content as base64."""
+    yield content.head
+    rest = b""
+    async for piece in content.pieces(0, content.size):
+        data = rest + piece
+        cut = len(data) // 3 * 3
+        rest = data[cut:]
+        yield await asyncio.to_thread(base64.b64encode, data[:cut])
+    yield base64.b64encode(rest) + content.tail
 
 
 def brings_raw(request: FhirRequest) -> bool:
@@ -73,16 +147,21 @@ def brings_raw(request: FhirRequest) -> bool:
     return (request.method, len(rest)) in {("POST", 0), ("PUT", 1)} and "_search" not in rest
 
 
-async def taken(request: FhirRequest) -> FhirRequest:
-    """Give the request that stores a content as a Binary; X-Security-Context says who may read it."""
+async def taken(request: FhirRequest, brought: bytes | Brought) -> FhirRequest:
+    """Give the request that stores a content as a Binary; X-Security-Context says who may read it.
+
+    A content that waits in a file stays there: the store puts it beside the resource.
+    """
     resource: Resource = {"resourceType": TYPE}
     if "/" in request.path:
         resource["id"] = request.path.partition("/")[2]
     resource["contentType"] = request.headers["content-type"]
     if "x-security-context" in request.headers:
         resource["securityContext"] = {"reference": request.headers["x-security-context"]}
-    if request.body:
-        encoded = await asyncio.to_thread(base64.b64encode, request.body)
-        resource["data"] = encoded.decode()
+    waiting = None
+    if isinstance(brought, Brought):
+        waiting = brought
+    elif brought:
+        resource["data"] = (await asyncio.to_thread(base64.b64encode, brought)).decode()
     headers = {**request.headers, "content-type": _JSON}
-    return FhirRequest(request.method, request.path, request.query, headers, serialise(resource))
+    return replace(request, headers=headers, body=serialise(resource), brought=waiting)

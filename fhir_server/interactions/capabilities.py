@@ -81,7 +81,7 @@ def _claiming(whole: bytes, installed: tuple[Record, ...]) -> bytes:
 def _given(request: FhirRequest, body: bytes) -> FhirResponse:
     etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     known = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
-    if "*" in known or etag in known:
+    if "*" in known or etag in known or etag.removeprefix("W/") in known:
         return FhirResponse(304, b"", {"ETag": etag})
     return FhirResponse(200, body, {"ETag": etag})
 

@@ -1,8 +1,9 @@
 """A conditional URL to none or one match: https://hl7.org/fhir/R4/http.html#ccreate"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions.knowing import knowing
@@ -20,17 +21,30 @@ MOST = 10_000
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:
     """Decode the query of a conditional header or URL, `?` and a type before it allowed."""
-    return tuple(parse_qsl(text.rpartition("?")[2], keep_blank_values=True))
+    return tuple(parse_qsl(_parted(text)[1], keep_blank_values=True))
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Give what stands before the query, and the query; a `?` may also be within a value."""
+    before, mark, query = text.partition("?")
+    return (before, query) if mark and "=" not in before else ("", text)
 
 
 async def plan(context: Context, type_: str, text: str) -> Plan:
-    """Give the plan of a conditional query under the caller's access; raises Invalid for an empty one."""
+    """Give the plan of a conditional query under the caller's access; raises Invalid for an empty one.
+
+    A type may stand before the query, but no other than the one that it is for.
+    """
+    named = _parted(text)[0].removeprefix(f"{context.base}/").strip("/")
+    if named not in {"", type_}:
+        raise Invalid(f"The condition is for another type than {type_}", issue="value")
     return await plan_of(context, type_, pairs(text))
 
 
 async def plan_of(context: Context, type_: str, query: tuple[tuple[str, str], ...]) -> Plan:
     """Give the plan of conditional query pairs; result parameters have no place in them."""
-    asked = parse.parse(query)
+    ours = f"{context.base}/"
+    asked = parse.parse([(name, value.replace(ours, "")) for name, value in query])
     if not asked.criteria or asked.controls or asked.cursor:
         raise Invalid("A conditional interaction needs search criteria and takes nothing else")
     criteria = [one.criterion for one in asked.criteria]

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
-from fhir_server.interactions.update import expected, stale
+from fhir_server.interactions.preconditions import expected, stale
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.values import no_values
@@ -24,7 +26,7 @@ async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -
     existing = await reach.current(context, key, "d")
     if existing is None:
         raise NotFound("There is no such resource, or it is out of this token's reach")
-    return await _removed(context, request, key)
+    return await _removed(context, request, existing)
 
 
 async def conditional_delete(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
@@ -38,7 +40,7 @@ async def conditional_delete(context: Context, request: FhirRequest, type_: str)
         if not found:
             return FhirResponse(204)
         if len(found) == 1:
-            return await _removed(context, request, found[0].key)
+            return await _removed(context, request, found[0])
         try:
             return await _all_removed(context, request, found)
         except VersionConflict:
@@ -66,9 +68,7 @@ async def _all_removed(
     changes = tuple(deletion(version.key) for version in found)
     await referential.refuse(context, changes)
     await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
-    if answer.preferences(request).get("return") == "OperationOutcome":
-        return FhirResponse(200, serialise(information(f"{len(found)} resources were deleted")))
-    return FhirResponse(204)
+    return _told(request, FhirResponse(204), f"{len(found)} resources were deleted")
 
 
 def unchanged(version: Version) -> VersionIs:
@@ -81,17 +81,24 @@ def deletion(key: Key) -> Change:
     return Change(key, "DELETE", None, no_values())
 
 
-async def _removed(context: Context, request: FhirRequest, key: Key) -> FhirResponse:
-    wanted = expected(request)
+async def _removed(context: Context, request: FhirRequest, existing: Version) -> FhirResponse:
+    key, wanted = existing.key, expected(request, existing)
     await referential.refuse(context, (deletion(key),))
     guard = () if wanted is None else (VersionIs(key, wanted),)
     try:
         version = (await context.services.store.commit((deletion(key),), guard))[0]
     except VersionConflict as conflict:
         raise stale(conflict) from None
-    return removed(version)
+    return _told(request, removed(version), f"Deleted as version {version.version_id}")
+
+
+def _told(request: FhirRequest, done: FhirResponse, text: str) -> FhirResponse:
+    """Tell of a deletion in an OperationOutcome where Prefer asks for one."""
+    if answer.preferences(request).get("return") != "OperationOutcome":
+        return done
+    return replace(done, status=200, body=serialise(information(text)))
 
 
 def removed(version: Version) -> FhirResponse:
     """Answer a deletion."""
-    return FhirResponse(204, b"", {"ETag": f'W/"{version.version_id}"'})
+    return FhirResponse(204, b"", {"ETag": f'W/"{version.version_id}"'}, written=version.updated)

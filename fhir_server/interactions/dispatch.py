@@ -1,4 +1,9 @@
-"""(method, path) to interaction or operation: the FHIR URL table (FHIR R4 http.html#summary)."""
+"""(method, path) to interaction or operation: the FHIR URL table (FHIR R4 http.html#summary).
+
+What only chooses is no coroutine: it gives the one that answers, so that a choice costs every request less.
+"""
+
+from collections.abc import Awaitable
 
 from fhir_server.context import Context, Handler, Route
 from fhir_server.interactions import (
@@ -20,6 +25,8 @@ from resources.outcome import FhirError, Invalid, MethodNotAllowed, NotFound, No
 _INSTANCE_HISTORY = 3
 _ASYNC = "_async"
 _READS = "GET, HEAD"
+_STATEMENT = "metadata"
+_PLACES = frozenset({"_history", "_search"})
 _UNCHANGING = frozenset({"GET", "HEAD"})
 
 
@@ -51,27 +58,29 @@ async def _entry(context: Context, request: FhirRequest) -> FhirResponse:
     return response
 
 
-async def _answered(  # noqa: PLR0911 - one return a method
+def _answered(  # noqa: PLR0911 - one return a method
     context: Context, request: FhirRequest
-) -> FhirResponse:
+) -> Awaitable[FhirResponse]:
     parts = [part for part in request.path.split("/") if part]
     if parts and parts[0] == _ASYNC:
-        return await _job(context, request, parts)
+        return _job(context, request, parts)
     if parts and parts[-1].startswith("$"):
-        return await _operation(context, request, parts)
+        return _operation(context, request, parts)
     if answer.later(request) and (defer := _deferring(context, request, parts)):
-        return await defer(context, request)
+        return defer(context, request)
+    if parts and (parts[0] == _STATEMENT or parts[-1] in _PLACES):
+        _refuse_method(request.method, parts)
     match request.method:
         case "GET" | "HEAD":
-            return await _get(context, request, parts)
+            return _get(context, request, parts)
         case "POST":
-            return await _post(context, request, parts)
+            return _post(context, request, parts)
         case "PUT":
-            return await _put(context, request, parts)
+            return _put(context, request, parts)
         case "PATCH":
-            return await _patch(context, request, parts)
+            return _patch(context, request, parts)
         case "DELETE":
-            return await _delete(context, request, parts)
+            return _delete(context, request, parts)
         case _:
             raise MethodNotAllowed("This method is not offered here", allow=_allowed(parts))
 
@@ -79,7 +88,7 @@ async def _answered(  # noqa: PLR0911 - one return a method
 def _allowed(parts: list[str]) -> str:
     """Give the methods that a place takes, as the header Allow names them."""
     match parts:
-        case ["metadata"]:
+        case ["metadata"] | [*_, "_history"] | [_, _, "_history", _]:
             return _READS
         case []:
             return f"{_READS}, POST"
@@ -91,6 +100,13 @@ def _allowed(parts: list[str]) -> str:
             return f"{_READS}, PUT, PATCH, DELETE"
         case _:
             return _READS
+
+
+def _refuse_method(method: str, parts: list[str]) -> None:
+    """Refuse what metadata, _history and _search do not take, before they are taken for a type or an id."""
+    allow = _allowed(parts)
+    if method not in allow.split(", "):
+        raise MethodNotAllowed(f"{parts[-1]} takes {allow}", allow=allow)
 
 
 def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Handler | None:
@@ -111,91 +127,90 @@ def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Hand
     )
 
 
-async def _get(  # noqa: PLR0911 - one return a URL form
+def _get(  # noqa: PLR0911 - one return a URL form
     context: Context, request: FhirRequest, parts: list[str]
-) -> FhirResponse:
+) -> Awaitable[FhirResponse]:
     if parts and parts[-1] == "_history" and len(parts) <= _INSTANCE_HISTORY:
-        return await history.history(context, request, *parts[:-1])
+        return history.history(context, request, *parts[:-1])
     match parts:
         case ["metadata"]:
-            return await capabilities.capabilities(context, request)
+            return capabilities.capabilities(context, request)
         case [type_]:
-            return await search.search(context, request, Place(type_))
+            return search.search(context, request, Place(type_))
         case [type_, id_]:
-            return await _read(context, request, type_, id_)
+            return read.read(context, request, type_, id_)
         case [type_, id_, "_history", version_id]:
-            return await read.vread(context, request, type_, id_, version_id)
+            return read.vread(context, request, type_, id_, version_id)
         case [compartment, id_, type_]:
-            place = Place(None if type_ == "*" else type_, Within(compartment, id_))
-            return await search.search(context, request, place)
+            return search.search(context, request, _compartment(compartment, id_, type_))
         case []:
-            return await search.search(context, request, Place())
+            return search.search(context, request, Place())
         case _:
             raise NotFound("Nothing has this URL")
 
 
-async def _read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
-    if id_ == "_search":
-        raise MethodNotAllowed("_search takes POST", allow="POST")
-    return await read.read(context, request, type_, id_)
+def _compartment(compartment: str, id_: str, type_: str) -> Place:
+    return Place(None if type_ == "*" else type_, Within(compartment, id_))
 
 
-async def _post(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _post(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     match parts:
         case []:
-            return await batch.batch(context, request, _entry)
+            return batch.batch(context, request, _entry)
         case ["_search"]:
-            return await search.search(context, request, Place())
+            return search.search(context, request, Place())
         case [type_]:
-            return await create.create(context, request, type_)
+            return create.create(context, request, type_)
         case [type_, "_search"]:
-            return await search.search(context, request, Place(type_))
+            return search.search(context, request, Place(type_))
+        case [compartment, id_, type_, "_search"]:
+            return search.search(context, request, _compartment(compartment, id_, type_))
         case _:
             raise MethodNotAllowed("POST is not offered here", allow=_allowed(parts))
 
 
-async def _put(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _put(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     match parts:
         case [type_] if request.query:
-            return await update.conditional_update(context, request, type_)
+            return update.conditional_update(context, request, type_)
         case [_]:
             raise Invalid("An update names an id or a condition")
         case [type_, id_]:
-            return await update.update(context, request, type_, id_)
+            return update.update(context, request, type_, id_)
         case _:
             raise MethodNotAllowed("PUT is not offered here", allow=_allowed(parts))
 
 
-async def _patch(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _patch(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     match parts:
         case [type_] if request.query:
-            return await patch.conditional_patch(context, request, type_)
+            return patch.conditional_patch(context, request, type_)
         case [_]:
             raise Invalid("A patch names an id or a condition")
         case [type_, id_]:
-            return await patch.patch(context, request, type_, id_)
+            return patch.patch(context, request, type_, id_)
         case _:
             raise MethodNotAllowed("PATCH is not offered here", allow=_allowed(parts))
 
 
-async def _delete(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _delete(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     match parts:
         case [type_] if request.query:
-            return await delete.conditional_delete(context, request, type_)
+            return delete.conditional_delete(context, request, type_)
         case [_]:
             raise Invalid("A delete names an id or a condition")
         case [type_, id_]:
-            return await delete.delete(context, request, type_, id_)
+            return delete.delete(context, request, type_, id_)
         case _:
             raise MethodNotAllowed("DELETE is not offered here", allow=_allowed(parts))
 
 
-async def _operation(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _operation(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     route = _route(context, parts)
     if request.method not in {"GET", "POST"} or (request.method == "GET" and route.affects_state):
         allow = "POST" if route.affects_state else "GET, POST"
         raise MethodNotAllowed(f"${route.code} takes {allow}", allow=allow)
-    return await route.answer(context, request)
+    return route.answer(context, request)
 
 
 def _route(context: Context, parts: list[str]) -> Route:
@@ -208,9 +223,9 @@ def _route(context: Context, parts: list[str]) -> Route:
     raise NotFound("There is no such operation here", issue="not-supported")
 
 
-async def _job(context: Context, request: FhirRequest, parts: list[str]) -> FhirResponse:
+def _job(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     """Answer for a job's status or files: https://hl7.org/fhir/R4/async.html"""
     routes = context.services.operations.get(_ASYNC, ())
     if not routes or len(parts) == 1:
         raise NotFound("Nothing has this URL")
-    return await routes[0].answer(context, request)
+    return routes[0].answer(context, request)

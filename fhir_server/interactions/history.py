@@ -6,14 +6,16 @@ from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, reach
+from fhir_server.interactions.part import NAMES, Part, part
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.expression import Cursor
-from fhir_server.store.port import Page, Scope, Version, instant
+from fhir_server.store.port import Key, Page, Scope, Version, instant
 from resources import bundle, datatypes
 from resources.outcome import Forbidden, Invalid, NotFound, NotSupported
 
-_KNOWN = frozenset({"_count", "_since", "_at", "_cursor", "_format", "_pretty"})
+_KNOWN = frozenset({"_count", "_since", "_at", "_cursor", "_format", "_pretty", *NAMES})
+_AT_ONCE = 200
 _STATUS = {"POST": "201", "PUT": "200", "PATCH": "200", "DELETE": "204"}
 
 
@@ -23,6 +25,9 @@ async def history(
     """Give versions newest first, a page at a time; each is in the caller's reach or absent."""
     await _may(context, type_, id_)
     asked = _asked(context, request)
+    shown_as = part(context, request.query, (type_,) if type_ else ())
+    if shown_as.mode == "count":
+        raise Invalid("_summary=count is for searches")
     place = "/".join(part for part in (type_, id_, "_history") if part)
     page, since = _page(context, asked, place)
     found = await _versions(context, Scope(context.tenant, type_, id_), page, since)
@@ -33,7 +38,7 @@ async def history(
             ("next", _url(context, place, {**asked, "_cursor": _next(context, shown[-1], place)}))
         )
     seen = [version for version in shown if await reach.visible(context, version, "r")]
-    entries = [_entry(context, version) for version in seen]
+    entries = [_entry(context, version, shown_as) for version in seen]
     return FhirResponse(200, bundle.history(entries, links, None), seen=seen)
 
 
@@ -61,18 +66,26 @@ def _asked(context: Context, request: FhirRequest) -> dict[str, str]:
 
 async def _versions(context: Context, scope: Scope, page: Page, since: int | None) -> list[Version]:
     """Give a page of versions; with `since`, only those that were current at or after that instant."""
-    store, found = context.services.store, list[Version]()
+    store, found, limit = context.services.store, list[Version](), page.limit
     if since is None:
         return list(await store.history(scope, page))
-    while len(found) < page.limit:
+    page = replace(page, limit=max(limit, _AT_ONCE))
+    judged: set[Key] = (
+        set()
+    )  # of each resource the newest before `since` may have been current, no older one
+    while len(found) < limit:
         more = await store.history(scope, page)
         for version in more:
-            if version.updated >= since or await _was_current(context, version, since):
+            if version.updated >= since:
                 found.append(version)
+            elif version.key not in judged:
+                judged.add(version.key)
+                if await _was_current(context, version, since):
+                    found.append(version)
         if len(more) < page.limit:
             break
         page = replace(page, before=more[-1].position)
-    return found[: page.limit]
+    return found[:limit]
 
 
 async def _was_current(context: Context, version: Version, moment: int) -> bool:
@@ -123,7 +136,7 @@ def _url(context: Context, place: str, asked: dict[str, str]) -> str:
     return f"{context.base}/{place}" + (f"?{query}" if query else "")
 
 
-def _entry(context: Context, version: Version) -> bytes:
+def _entry(context: Context, version: Version, shown_as: Part) -> bytes:
     created = version.method == "POST"
     request = {
         "method": version.method,
@@ -136,4 +149,5 @@ def _entry(context: Context, version: Version) -> bytes:
         "lastModified": instant(version.updated),
     }
     full_url = f"{context.base}/{version.key.reference}"
-    return bundle.history_entry(full_url, version.body, request, response)
+    body = version.body if version.body is None else shown_as.of(context, version.body)
+    return bundle.history_entry(full_url, body, request, response)

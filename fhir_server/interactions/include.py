@@ -11,7 +11,17 @@ from msgspec import Struct
 
 from fhir_server.context import Context
 from fhir_server.interactions.referring import Referring, atoms_of, canonicals, literals
-from fhir_server.search.expression import And, Branch, Expression, Ids, Or, Plan, Token, Uri
+from fhir_server.search.expression import (
+    And,
+    Branch,
+    Expression,
+    Ids,
+    Or,
+    Plan,
+    Token,
+    Uri,
+    both,
+)
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.parse import Inclusion
 from fhir_server.search.unknown import UnknownParameter
@@ -19,6 +29,7 @@ from fhir_server.store.port import Key, Version
 from resources.outcome import Invalid
 
 _ROUNDS = 32
+_FEW = 1_000
 _ANY = "*"
 
 
@@ -167,15 +178,19 @@ class _Walk:
         context = self._context
         planner, access = context.services.planner, context.access
         branches = tuple(
-            Branch(type_, And((where, planner.allowed(type_, access, "r"))))
+            Branch(type_, both((where, planner.allowed(type_, access, "r"))))
             for type_, where in asked.items()
             if access.grants_for(type_, "r")
         )
         if not branches:
             return ()
         room = self._limit - len(self.found) + len(self._seen) + 1
-        plan = Plan(context.tenant, branches, limit=room)
-        return [match.version for match in await context.services.store.search(plan)]
+        for limit in (min(_FEW, room), room):  # few is what a store gives at once
+            plan = Plan(context.tenant, branches, limit=limit)
+            found = await context.services.store.search(plan)
+            if len(found) < limit:
+                break
+        return [match.version for match in found]
 
 
 def _parameters(context: Context, inclusion: Inclusion, type_: str) -> list[Parameter]:

@@ -15,15 +15,22 @@ async def keep(context: Context, resources: Sequence[Resource]) -> int:
 
     Only for our own edges: raises Forbidden for any other caller.
     """
+    return await keep_changes(context, [_change(context, resource) for resource in resources])
+
+
+async def keep_changes(context: Context, changes: Sequence[Change]) -> int:
+    """Create what is ready to be stored and not there yet, in one commit; gives how many, as `keep` does."""
     if not context.keep_unchanged:
         raise Forbidden("Only the server itself keeps resources without validation")
-    changes = [_change(context, resource) for resource in resources]
+    store = context.services.store
     while changes:
         guards = [VersionIs(change.key, None) for change in changes]
         try:
-            await context.services.store.commit(changes, guards)
-        except VersionConflict as there:
-            changes = [change for change in changes if change.key != there.key]
+            await store.commit(changes, guards)
+        except VersionConflict as conflict:
+            there = {version.key for version in await store.read_many([c.key for c in changes])}
+            there.add(conflict.key)
+            changes = [change for change in changes if change.key not in there]
             continue
         break
     return len(changes)

@@ -6,8 +6,9 @@ sets are expanded, off the event loop, so that lowering finds them ready.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions.terminology import known

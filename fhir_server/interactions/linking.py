@@ -7,15 +7,22 @@ value of href or src. A canonical is left alone, as the specification says.
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from resources.definitions import Definitions
 from resources.model import Resource
 
-_LINKED = frozenset({"uri", "url", "oid", "uuid"})
+LINKED: Final = frozenset({"uri", "url", "oid", "uuid"})
+"""The types of the elements that a link may be the whole of, beside Reference.reference."""
+FREE: Final = frozenset({"uri", "url"})
+"""Those of them whose format a reference keeps to: no oid and no uuid does."""
 _ATTRIBUTE = re.compile(r'((?:href|src)\s*=\s*")([^"]+)(")')
+_RESOURCE = "Resource"
+_NARRATIVE = "xhtml"
+_WHOLE = ("http", "urn:", "#")
 _SERVICE = re.compile(r"^(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}$")
 
 
@@ -24,30 +31,46 @@ class Links(Struct, frozen=True):
 
     definitions: Definitions
     targets: Mapping[str, str]
+    codes: frozenset[str] = LINKED
 
-    def rewrite(self, resource: Resource, full_url: str = "") -> None:
-        """Replace, in place, every link of a resource that was sent under a full URL."""
-        if self.targets:
-            service = _SERVICE.match(full_url)
-            self._within(resource, resource["resourceType"], service[1] if service else "")
+    def linked(self, resource: Resource, full_url: str = "") -> Resource:
+        """Give a resource that was sent under a full URL with every link replaced.
 
-    def _within(self, value: dict[str, Any], path: str, service: str) -> None:
+        What was sent stays as it is; what holds no link is shared with it.
+        """
+        if not self.targets:
+            return resource
+        service = _SERVICE.match(full_url)
+        return self._within(resource, resource["resourceType"], service[1] if service else "")
+
+    def linked_freely(self, resource: Resource, full_url: str = "") -> Resource:
+        """Give it with every link replaced but those of oid and uuid elements."""
+        return replace(self, codes=FREE).linked(resource, full_url)
+
+    def _within(self, value: dict[str, Any], path: str, service: str) -> dict[str, Any]:
         """Walk the members of an object whose elements the definitions know by `path`."""
-        known = _members(self.definitions, path)
+        known, made = _members(self.definitions, path, self.codes), value
         for name, part in value.items():
-            if name in known:
-                below, linked = known[name]
-                value[name] = self._replaced(part, below, service, linked=linked)
+            member = known.get(name)
+            if member is not None:
+                replaced = self._replaced(part, member[0], service, linked=member[1])
+                if replaced is not part:
+                    made = dict(value) if made is value else made
+                    made[name] = replaced
+        return made
 
     def _replaced(self, value: Any, below: str, service: str, *, linked: bool) -> Any:
-        if isinstance(value, list):
-            return [self._replaced(part, below, service, linked=linked) for part in value]
-        if isinstance(value, dict):
-            inside = str(value.get("resourceType", below)) if below == "Resource" else below
-            self._within(value, inside, service)
-        elif isinstance(value, str) and linked:
+        kind = type(value)
+        if kind is dict:
+            inside = str(value.get("resourceType", below)) if below == _RESOURCE else below
+            return self._within(value, inside, service)
+        if kind is list:
+            parts = [self._replaced(part, below, service, linked=linked) for part in value]
+            changed = any(part is not old for part, old in zip(parts, value, strict=True))
+            return parts if changed else value
+        if kind is str and linked:
             return self._target(value, service)
-        elif isinstance(value, str) and below == "xhtml":
+        if kind is str and below == _NARRATIVE:
             return _ATTRIBUTE.sub(lambda m: m[1] + self._target(m[2], service) + m[3], value)
         return value
 
@@ -59,32 +82,30 @@ class Links(Struct, frozen=True):
 
 
 @functools.lru_cache(4096)
-def _members(definitions: Definitions, path: str) -> Mapping[str, tuple[str, bool]]:
-    """Give, by JSON name, what a path's members hold and whether a link may stand there."""
+def _members(
+    definitions: Definitions, path: str, codes: frozenset[str]
+) -> Mapping[str, tuple[str, bool]]:
+    """Give, by JSON name, what those members of a path hold in which links may stand, and if one is it."""
     if definitions.kind(path.partition(".")[0]) is None:
         return {}  # no type of R4: validation says so
-    return {
-        name: (
-            definitions.content(path, element, type_ref),
-            type_ref.code in _LINKED or (path, name) == ("Reference", "reference"),
-        )
-        for element in definitions.children(path).values()
-        for name, type_ref in definitions.json_names(element).items()
-    }
+    found = {}
+    for element in definitions.children(path).values():
+        for name, type_ref in definitions.json_names(element).items():
+            below = definitions.content(path, element, type_ref)
+            linked = type_ref.code in codes or (path, name) == ("Reference", "reference")
+            if linked or below == _NARRATIVE or definitions.kind(below) != "primitive":
+                found[name] = below, linked
+    return found
 
 
-def conditional_references(resource: Any) -> Iterator[tuple[dict[str, Any], str]]:
+def conditional_references(resource: Resource) -> Iterator[tuple[dict[str, Any], str]]:
     """Give each Reference element whose reference is a query (Type?criteria), with that query."""
-    if isinstance(resource, dict):
-        reference = resource.get("reference")
-        if (
-            isinstance(reference, str)
-            and "?" in reference
-            and not reference.startswith(("http", "urn:", "#"))
-        ):
-            yield resource, reference
-        for value in resource.values():
-            yield from conditional_references(value)
-    elif isinstance(resource, list):
-        for value in resource:
-            yield from conditional_references(value)
+    pending: list[Any] = [resource]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            reference = value.get("reference")
+            if type(reference) is str and "?" in reference and not reference.startswith(_WHOLE):
+                yield value, reference
+            value = value.values()
+        pending += [part for part in value if type(part) is dict or type(part) is list]

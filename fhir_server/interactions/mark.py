@@ -38,17 +38,16 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         return None if self.keys is None else Cursor(self.keys, self.place)
 
 
-def token(context: Context, path: str, mark: Mark) -> str:
-    """Give the _cursor of a mark on a search below the base."""
+def token(context: Context, bound: bytes, mark: Mark) -> str:
+    """Give the _cursor of a mark on a search, good only where `bound` is the same."""
     services = context.services
-    payload = msgspec.msgpack.encode(mark)
-    return services.paging.seal(payload, _bound(context, path), services.clock())
+    return services.paging.seal(msgspec.msgpack.encode(mark), bound, services.clock())
 
 
 def mark(context: Context, path: str, token: str) -> Mark:
     """Read a _cursor; raises Invalid for one that is not this caller's on this path, Gone for an old one."""
     services = context.services
-    payload = services.paging.open(token, _bound(context, path), services.clock())
+    payload = services.paging.open(token, bound(context, path), services.clock())
     try:
         return msgspec.msgpack.decode(payload, type=Mark)
     except msgspec.DecodeError:
@@ -85,8 +84,8 @@ def hashed(used: Pairs) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _bound(context: Context, path: str) -> bytes:
-    """Give what a cursor is bound to: tenant, caller's reach and place."""
+def bound(context: Context, path: str) -> bytes:
+    """Give what a cursor of a search below the base is bound to: tenant, caller's reach and place."""
     text = repr(("search", context.tenant, path, _reach(context.access)))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 

@@ -5,11 +5,11 @@ docs/adr/0021-packages-are-stored-resources.md
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from conformance import packages, requirement
 from conformance.canonicals import shipped
@@ -97,7 +97,7 @@ async def install(context: Context, pack: Pack) -> Record:
     for start in range(0, len(about.entries), _GROUP):
         group = about.entries[start : start + _GROUP]
         await keep(ours, [_tagged(pack.resource(entry), entry, about) for entry in group])
-    done = msgspec.structs.replace(record, complete=True)
+    done = replace(record, complete=True)
     await _keep(context, done)
     return done
 
@@ -135,7 +135,7 @@ async def remove(context: Context, name: str, version: str, dispatch: Handler) -
         raise NotFound("There is no such package installed")
     if len(chosen) > 1:
         raise Conflict("Several versions of the package are installed: say which")
-    record = msgspec.structs.replace(chosen[0], complete=False)
+    record = replace(chosen[0], complete=False)
     await _keep(context, record)
     while keys := await _tagged_keys(context, record.key):
         bundle = {

@@ -1,10 +1,11 @@
 """The links of a search: self, and from a page to the others (FHIR R4 http.html#paging)."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from fhir_server.context import Context
-from fhir_server.interactions.mark import Mark, hashed, keep, long, token
+from fhir_server.interactions.mark import Mark, bound, hashed, keep, long, token
 from fhir_server.interactions.pinned import Found
 from fhir_server.interactions.query import Asked
 from fhir_server.search.parse import CURSOR
@@ -12,6 +13,8 @@ from fhir_server.store.port import Match
 from resources.bundle import Link
 
 _SAFE = "/:|,$-_.~*"
+_PLAIN = re.compile(r"[A-Za-z0-9/:|,$\-_.~*]*", re.ASCII)
+"""What `quote` leaves as it is: nearly all that is asked for."""
 
 
 def alone(context: Context, asked: Asked) -> list[Link]:
@@ -25,27 +28,39 @@ async def links(context: Context, asked: Asked, found: Found) -> list[Link]:
         return alone(context, asked)
     if asked.hidden and long(asked.used):
         asked.kept = await keep(context, asked.used)
+    first = _url(context, asked)
+    further = _further(context, asked, first)
+    cursor = asked.query.cursor
+    made = [("self", first if cursor is None else f"{further}{_quoted(cursor)}")]
+    path_bound = bound(context, asked.place.path)
+    for relation, to in _marks(asked, found):
+        if to is not None:
+            made.append((relation, f"{further}{token(context, path_bound, to)}"))
+        elif relation == "first":
+            made.append((relation, first))
+    return made
+
+
+def _marks(asked: Asked, found: Found) -> list[tuple[str, Mark | None]]:
+    """Give the marks of the other pages, None where there is none, or where the first needs none."""
     mark = asked.mark or Mark(found.position)
     shown = found.matches[::-1] if mark.back else found.matches
     before, after = _edge(mark, shown[:1]), _edge(mark, shown[-1:])
     elsewhere = mark.keys is not None
-    marks = {
-        "next": _mark(asked, mark, after) if (elsewhere if mark.back else found.more) else None,
-        "previous": (
-            _mark(asked, mark, before, back=True)
-            if (found.more if mark.back else elsewhere)
-            else None
-        ),
-        "first": _mark(asked, mark, None) if asked.hidden else None,
-        "last": _mark(asked, mark, None, back=True),
-    }
-    made = [("self", _url(context, asked, asked.query.cursor))]
-    for relation, to in marks.items():
-        if to is not None:
-            made.append((relation, _url(context, asked, token(context, asked.place.path, to))))
-        elif relation == "first":
-            made.append((relation, _url(context, asked)))
-    return made
+    follows, precedes = (elsewhere, found.more) if mark.back else (found.more, elsewhere)
+    search = b"" if asked.hidden else hashed(asked.used)
+
+    def to(at: Match | Mark | None, *, back: bool = False) -> Mark:
+        keys, place = (None, 0) if at is None else (at.keys, at.place)
+        query = tuple(asked.used) if asked.hidden and not asked.kept else ()
+        return Mark(mark.position, keys, place, back, search, query, asked.kept)
+
+    return [
+        ("next", to(after) if follows else None),
+        ("previous", to(before, back=True) if precedes else None),
+        ("first", to(None) if asked.hidden else None),
+        ("last", to(None, back=True)),
+    ]
 
 
 def _edge(mark: Mark, edge: Sequence[Match]) -> Match | Mark:
@@ -53,21 +68,20 @@ def _edge(mark: Mark, edge: Sequence[Match]) -> Match | Mark:
     return edge[0] if edge else mark
 
 
-def _mark(asked: Asked, of: Mark, at: Match | Mark | None, *, back: bool = False) -> Mark:
-    """Give the mark of a page after a place, or before it, at either end without one."""
-    keys, place = (None, 0) if at is None else (at.keys, at.place)
-    if asked.kept:
-        return Mark(of.position, keys, place, back, kept=asked.kept)
-    if asked.hidden:
-        return Mark(of.position, keys, place, back, query=tuple(asked.used))
-    return Mark(of.position, keys, place, back, search=hashed(asked.used))
-
-
-def _url(context: Context, asked: Asked, cursor: str | None = None) -> str:
-    """Give the URL of a page; of a search by POST the further ones have the cursor alone."""
-    pairs = [] if asked.hidden and cursor is not None else list(asked.used)
-    if cursor is not None:
-        pairs.append((CURSOR, cursor))
-    text = "&".join(f"{quote(n, safe=_SAFE)}={quote(v, safe=_SAFE)}" for n, v in pairs)
+def _url(context: Context, asked: Asked) -> str:
+    """Give the URL of the first page."""
+    text = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in asked.used])
     url = f"{context.base}/{asked.place.path}".rstrip("/")
     return f"{url}?{text}" if text else url
+
+
+def _further(context: Context, asked: Asked, first: str) -> str:
+    """Give what the URL of a further page begins with; of a search by POST it has the cursor alone."""
+    if asked.hidden:
+        url = f"{context.base}/{asked.place.path}".rstrip("/")
+        return f"{url}?{CURSOR}="
+    return f"{first}{'&' if asked.used else '?'}{CURSOR}="
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe=_SAFE)

@@ -36,6 +36,8 @@ WHOLE = Part()
 
 def part(context: Context, query: Sequence[tuple[str, str]], types: Sequence[str] = ()) -> Part:
     """Read _summary and _elements; raises Invalid for a mode, or an element that no asked type has."""
+    if not any(name in NAMES for name, _ in query):
+        return WHOLE
     mode = next((value for name, value in query if name == "_summary"), None)
     if mode is not None and mode not in MODES:
         raise Invalid(f"_summary takes one of {', '.join(sorted(MODES))}", issue="value")

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential, writing
-from fhir_server.interactions.update import expected, same, stale
+from fhir_server.interactions.preconditions import expected, stale
+from fhir_server.interactions.update import same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
+    Change,
     Key,
     MatchConflict,
     NoMatch,
@@ -65,7 +67,7 @@ async def conditional_patch(context: Context, request: FhirRequest, type_: str) 
 
 
 def _refuse_stale(request: FhirRequest, conflict: VersionConflict) -> None:
-    if expected(request) is not None:
+    if request.headers.get("if-match", "*").strip() != "*":
         raise stale(conflict) from None
 
 
@@ -86,7 +88,7 @@ def read(context: Context, request: FhirRequest) -> Apply:
     if kind == JSON_PATCH:
         operations = json_patch.parse(request.body)
         return lambda resource: json_patch.apply(resource, operations)
-    if kind not in _FHIR:
+    if kind not in _FHIR or request.body.lstrip()[:1] == b"[":
         raise UnsupportedMediaType(
             f"A patch is a JSON Patch ({JSON_PATCH}) or a FHIRPath Patch, which is a Parameters resource"
         )
@@ -108,7 +110,7 @@ async def current(context: Context, request: FhirRequest, key: Key) -> Version:
     found = await reach.current(context, key, "u")
     if found is None:
         raise NotFound("There is no such resource, or it is out of this token's reach")
-    wanted = expected(request)
+    wanted = expected(request, found)
     if wanted is not None and wanted != found.version_id:
         raise stale(VersionConflict(key, found.version_id if found.body else None))
     if found.body is None:
@@ -128,6 +130,14 @@ def applied(existing: Version, apply: Apply) -> Resource:
     return resource
 
 
+def change(context: Context, key: Key, resource: Resource) -> Change:
+    """Check and index what a patch made; raises Unprocessable where it is no valid resource."""
+    try:
+        return writing.change(context, key, "PATCH", resource)
+    except Invalid as fault:
+        raise Unprocessable("The patched resource is not valid", issues=fault.issues) from None
+
+
 async def _patched(
     context: Context,
     request: FhirRequest,
@@ -136,7 +146,7 @@ async def _patched(
     guards: tuple[Precondition, ...],
 ) -> FhirResponse:
     existing = await current(context, request, key)
-    written = writing.change(context, key, "PATCH", applied(existing, apply))
+    written = change(context, key, applied(existing, apply))
     reach.refuse_out_of_reach(context, written, "u")
     if same(context, written, existing):
         return answer.stored(context, request, existing, 200)

@@ -6,10 +6,10 @@ was changed the current version is shown.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cmp_to_key
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.search.alone import ALONE

@@ -5,7 +5,7 @@ any definition has changed, whichever process wrote it. docs/adr/0021-packages-a
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from conformance.canonicals import Canonicals, Opened, shipped
@@ -13,6 +13,7 @@ from conformance.packages import Entry, Manifest, entry_of
 from conformance.profile.checked import ProfileChecks, claimed
 from conformance.profile.drawn import Canonical, drawn
 from fhir_server.context import Context
+from fhir_server.interactions.entry import told_at
 from fhir_server.search.expression import Branch, Expression, Or, Plan, Uri
 from fhir_server.store.port import Change, Key, Page, Scope, Version
 from resources.definitions import Definitions
@@ -107,18 +108,22 @@ def _warning(issue: Issue) -> Issue:
     return Issue(severity, issue.code, issue.diagnostics, issue.expression)
 
 
-async def refuse(context: Context, changes: Sequence[Change]) -> None:
-    """Raise Unprocessable where the tenant rejects what breaks the profiles that it claims."""
+async def refuse(context: Context, changes: Sequence[Change], places: Mapping[Key, str]) -> None:
+    """Raise Unprocessable where the tenant rejects what breaks the profiles that it claims.
+
+    `places` are those of the entries that ask for the changes, where they are entries.
+    """
     profiles = context.services.profiles
     if profiles is None:
         return
     for change in changes:
         tail = change.body.tail if change.body is not None else b""
         if tail.startswith(b",") and b'"profile":[' in tail and change.body is not None:
-            await _refuse_one(context, parse(change.body.at(1, 0)))
+            resource = parse(change.body.at(1, 0))
+            await _refuse_one(context, resource, places.get(change.key, ""))
 
 
-async def _refuse_one(context: Context, resource: Resource) -> None:
+async def _refuse_one(context: Context, resource: Resource, place: str) -> None:
     profiles, urls = context.services.profiles, claimed(resource)
     if profiles is None or not urls:
         return
@@ -130,6 +135,7 @@ async def _refuse_one(context: Context, resource: Resource) -> None:
         return
     issues = checks.check(resource, urls)
     if any(issue.severity in {"error", "fatal"} for issue in issues):
+        issues = told_at(place, issues) if place else issues
         raise Unprocessable("The resource breaks a profile that it claims", issues=issues)
 
 

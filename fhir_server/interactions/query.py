@@ -12,8 +12,9 @@ from fhir_server.interactions.part import Part, part
 from fhir_server.interactions.shaping import Ignore, shape
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest
-from fhir_server.search import parse
-from fhir_server.search.expression import And, Branch, Expression, Plan
+from fhir_server.search import fulltext, parse
+from fhir_server.search.expression import Branch, Expression, Plan, both
+from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.parse import Criterion, Inclusion
 from fhir_server.search.unknown import UnknownParameter
 from resources.outcome import Forbidden, Invalid, Issue, NotFound, UnsupportedMediaType
@@ -68,10 +69,15 @@ async def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
     """Lower a request's query; raises what says why it cannot be answered."""
     pairs, begun = await _begun(context, place, _local(context, _pairs(request)))
     query = parse.parse(pairs)
-    types = _types(context, place, query)
+    every = _types(context, place, query)
+    types = _read(every, place, query)
     context = await knowing(context, types, [one.criterion for one in query.criteria])
     lenient = answer.lenient(context, request)
-    warnings: list[Issue] = []
+    warnings = [
+        Issue("warning", "not-supported", f"{type_} resources are not found by words: not searched")
+        for type_ in every
+        if type_ not in types
+    ]
 
     def ignore(unknown: UnknownParameter) -> None:
         if not lenient:
@@ -144,6 +150,16 @@ def _types(context: Context, place: Place, query: parse.Query) -> tuple[str, ...
     return allowed
 
 
+def _read(types: tuple[str, ...], place: Place, query: parse.Query) -> tuple[str, ...]:
+    """Leave out of a search by words in every type those that are not found by them."""
+    if place.type is not None:
+        return types
+    names = {one.name.partition(":")[0] for one in query.criteria}
+    if "_type" in names or names.isdisjoint(fulltext.PARAMETERS):
+        return types
+    return tuple(type_ for type_ in types if type_ not in UNREAD) or types
+
+
 def _searchable(context: Context, place: Place) -> Sequence[str]:
     """Give the types of a compartment, or every type."""
     if place.within is None:
@@ -172,7 +188,7 @@ def _where(
     if within is not None:
         _compartment(context, within)
         parts.append(planner.compartment(within.type, within.id, type_))
-    return And(tuple(parts))
+    return both(parts)
 
 
 def _local(context: Context, pairs: parse.Pairs) -> list[tuple[str, str]]:
@@ -189,7 +205,7 @@ def _pairs(request: FhirRequest) -> tuple[tuple[str, str], ...]:
     if kind != _FORM:
         raise UnsupportedMediaType(f"_search takes {_FORM}")
     try:
-        form = parse_qsl(request.body.decode(), keep_blank_values=True)
+        form = parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict")
     except ValueError:
         raise Invalid("The form is not UTF-8") from None
     return (*request.query, *form)

@@ -1,4 +1,4 @@
-"""Which references resources hold, and how they are referred to themselves: read once for a page.
+"""Which references resources hold, and how they are referred to themselves.
 
 FHIR R4 references.html: literal references by type and id, canonical ones by url, with a version or without.
 """
@@ -11,7 +11,7 @@ from fhir_server.search.expression import Expression, Reference
 from fhir_server.search.parameters import Parameter, SearchParameters
 from fhir_server.search.values import ReferenceValue
 from fhir_server.store.port import Version
-from resources.model import Resource, parse
+from resources.model import parse
 
 
 class Wanted(Struct, frozen=True):
@@ -30,18 +30,14 @@ class Wanted(Struct, frozen=True):
 
 
 class Referring:
-    """The references of resources, each of which is parsed once."""
+    """The references of resources."""
 
     def __init__(self, parameters: SearchParameters) -> None:
         self._parameters = parameters
-        self._parsed: dict[int, Resource] = {}
 
     def held(self, version: Version, atoms: frozenset[str]) -> Sequence[ReferenceValue]:
         """Give the references that a resource holds by some atoms."""
-        resource = self._parsed.get(version.position)
-        if resource is None:
-            resource = self._parsed[version.position] = parse(version.body or b"")
-        return self._parameters.references(resource, atoms)
+        return self._parameters.references(version.key.type, atoms, version.body or b"")
 
     def wanted(self, versions: Sequence[Version]) -> list[Wanted]:
         """Give by what others may refer to these resources."""

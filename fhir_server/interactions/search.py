@@ -1,10 +1,12 @@
 """Interaction search at system, type and compartment level: https://hl7.org/fhir/R4/http.html#search"""
 
-from dataclasses import replace
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import explaining, include, page_links, pinned, query
-from fhir_server.interactions.part import Part
+from fhir_server.interactions.part import WHOLE, Part
 from fhir_server.interactions.pinned import Found
 from fhir_server.interactions.query import Asked, Place
 from fhir_server.message import FhirRequest, FhirResponse
@@ -42,17 +44,17 @@ async def _counted(context: Context, asked: Asked) -> FhirResponse:
 async def _page(context: Context, asked: Asked) -> FhirResponse:
     found = await _found(context, asked)
     matches = found.matches[::-1] if asked.plan.backwards else found.matches
-    entries = [_entry(context, match.version, "match", asked.part) for match in matches]
     seen = [match.version for match in matches]
+    entries = _entries(context, seen, "match", asked.part)
     told = await _told(context, asked)
     if asked.inclusions:
         beside = await include.included(context, tuple(seen), asked.inclusions)
         seen.extend(beside.versions)
-        entries += [_entry(context, version, "include", asked.part) for version in beside.versions]
+        entries += _entries(context, beside.versions, "include", asked.part)
         told += [_outcome((_CUT,))] if beside.cut else []
     total = await _total(context, asked, found)
     links = await page_links.links(context, asked, found)
-    return FhirResponse(200, bundle.searchset([*entries, *told], links, total), seen=seen)
+    return FhirResponse(200, bundle.searchset(entries + told, links, total), seen=seen)
 
 
 async def _found(context: Context, asked: Asked) -> Found:
@@ -91,6 +93,15 @@ def _outcome(issues: tuple[Issue, ...]) -> Entry:
     return Entry("urn:hounsfield:outcome", serialise(operation_outcome(issues)), "outcome")
 
 
-def _entry(context: Context, version: Version, mode: str, asked: Part) -> Entry:
-    body = asked.of(context, version.body or b"")
-    return Entry(f"{context.base}/{version.key.reference}", body, mode)
+def _entries(context: Context, versions: Sequence[Version], mode: str, asked: Part) -> list[Entry]:
+    """Give the entries of versions: the stored bytes as they are, where the whole was asked for."""
+    base = context.base
+    part = None if asked == WHOLE else asked
+    return [
+        Entry(
+            f"{base}/{one.key.type}/{one.key.id}",
+            (one.body or b"") if part is None else part.of(context, one.body or b""),
+            mode,
+        )
+        for one in versions
+    ]

@@ -23,8 +23,13 @@ class Shape(Struct, frozen=True):
     used: tuple[tuple[str, str], ...]
 
 
+_NOTHING = Shape((), (), ())
+
+
 def shape(context: Context, types: Sequence[str], query: Query, ignore: Ignore) -> Shape:
     """Resolve what shapes the result of a search over types; raises Invalid or NotSupported."""
+    if not query.controls:
+        return _NOTHING
     rules, keys = [], []
     for rule in query.sort:
         try:

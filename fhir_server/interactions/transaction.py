@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from fhir_server.context import Context, Handler
 from fhir_server.interactions import (
@@ -15,86 +16,78 @@ from fhir_server.interactions import (
     referential,
     writing,
 )
-from fhir_server.interactions.delete import deletion, matching, removed, unchanged
-from fhir_server.interactions.entry import Answered, rendered, request_of, whole_request
-from fhir_server.interactions.update import chosen, expected, may_write, same, stale
+from fhir_server.interactions.delete import removed
+from fhir_server.interactions.entry import Answered, rendered, request_of, told_at, whole_request
+from fhir_server.interactions.identities import (
+    Conditions,
+    Step,
+    body_of,
+    identify,
+    known,
+    place,
+    refuse_overlap,
+)
+from fhir_server.interactions.preconditions import occupied, stale
+from fhir_server.interactions.update import refuse_part, same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
-    Change,
     Key,
     MatchConflict,
     Method,
-    NoMatch,
-    Precondition,
     Version,
     VersionConflict,
-    VersionIs,
 )
 from resources import model
 from resources.model import Resource
-from resources.outcome import Conflict, FhirError, Invalid, Issue, NotFound, PreconditionFailed
+from resources.outcome import Conflict, FhirError, Invalid, PreconditionFailed
 
 _ROUNDS = 20
 _BREATH = 20
-_METHODS: Mapping[str, Method] = {"POST": "POST", "PUT": "PUT", "PATCH": "PATCH"}
+_AT_ONCE = 100
+"""So many entries' resources are read at once."""
+_METHODS: Mapping[str, Method] = {"POST": "POST", "PUT": "PUT"}
 _READS = frozenset({"GET", "HEAD"})
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
 
 
-@dataclass(slots=True)
-class _Step:
-    """One entry on its way: its request, where it writes, what it writes, and what guards it.
-
-    `more` is what a conditional delete removes beside the first match.
-    """
-
-    index: int
-    request: FhirRequest
-    entry: dict[str, Any]
-    key: Key | None = None
-    existing: Version | None = None
-    change: Change | None = None
-    unchanged: bool = False
-    more: list[Change] = field(default_factory=list)
-    guards: list[Precondition] = field(default_factory=list)
-
-
 async def run(
-    context: Context, entries: list[dict[str, Any]], preferences: dict[str, str], dispatch: Handler
+    context: Context, entries: list[dict[str, Any]], wishes: dict[str, str], dispatch: Handler
 ) -> list[Answered]:
     """Run all entries or none; raises what the first failing entry raises, naming it.
 
-    Entries that race another writer of the same conditional identity are resolved again.
+    Entries that race another writer of the same conditional identity are resolved again. `wishes` is the
+    header Prefer of the Bundle: representations are given only where they are asked for.
     """
+    told = FhirRequest("PUT", "", (), {"prefer": wishes.get("prefer", "") + ", return=minimal"})
     for _ in range(_ROUNDS):
-        steps = [_Step(i, request_of(context, e, i), e) for i, e in enumerate(entries)]
+        steps = [Step(i, request_of(context, e, i, wishes), e) for i, e in enumerate(entries)]
         await _resolve(context, steps)
         try:
             versions = await _commit(context, steps)
         except MatchConflict:
             continue
         return [
-            rendered(await _read(context, step, dispatch))
+            rendered(await _read(context, step, dispatch), step.request.method)
             if step.request.method in _READS
-            else _answer(context, step, versions, preferences)
+            else rendered(_answer(context, step, versions, told))
             for step in steps
         ]
     raise Conflict("The transaction kept racing others for the same identities; send it again")
 
 
-def _place(step: _Step) -> str:
-    return f"Bundle.entry[{step.index}]"
-
-
-async def _resolve(context: Context, steps: list[_Step]) -> None:
+async def _resolve(context: Context, steps: list[Step]) -> None:
     """Find every entry's identity, link the bodies to each other, and prepare the changes."""
     writes = sorted(
         (step for step in steps if step.request.method in _ORDER),
         key=lambda step: _ORDER[step.request.method],
     )
-    for step in writes:
-        await _told(step, _identify(context, step))
-    _refuse_overlap(writes)
+    conditions: Conditions = {}
+    for start in range(0, len(writes), _AT_ONCE):
+        some = writes[start : start + _AT_ONCE]
+        there = await known(context, some)
+        for step in some:
+            await _told(step, identify(context, step, conditions, there))
+    refuse_overlap(writes)
     links = _links(context, writes)
     for done, step in enumerate(writes, 1):
         if step.request.method != "DELETE" and step.change is None and not step.unchanged:
@@ -103,133 +96,16 @@ async def _resolve(context: Context, steps: list[_Step]) -> None:
             await asyncio.sleep(0)  # others are answered between the entries of a big transaction
 
 
-async def _told(step: _Step, work: Any) -> None:
+async def _told(step: Step, work: Any) -> None:
     """Await an entry's work, its failure told with the entry's place."""
     try:
         await work
     except FhirError as error:
-        named = [
-            Issue(i.severity, i.code, i.diagnostics, _joined(step, i.expression))
-            for i in error.issues
-        ]
-        error.issues = tuple(named)
+        error.issues = told_at(place(step), error.issues)
         raise
 
 
-def _joined(step: _Step, expression: str | None) -> str:
-    if expression and expression.startswith("Bundle.entry"):
-        return expression
-    below = (expression or "").partition(".")[2]
-    return f"{_place(step)}.resource.{below}" if below else _place(step)
-
-
-async def _identify(context: Context, step: _Step) -> None:
-    """Find the key that an entry writes to, by its URL, its condition or a new id."""
-    parts = step.request.path.split("/")
-    writing.known_type(context, parts[0])
-    match step.request.method, parts:
-        case "POST", [type_]:
-            await _create(context, step, type_)
-        case "PUT", [type_, id_]:
-            step.key = answer.key(context, type_, id_)
-            step.existing = await may_write(context, step.key)
-            _guard(step)
-        case "PUT", [type_] if step.request.query:
-            await _conditional_update(context, step, type_)
-        case "PATCH", [type_, id_]:
-            await _patch(context, step, answer.key(context, type_, id_))
-        case "PATCH", [type_] if step.request.query:
-            key, guard = await patch.matching(context, step.request, type_)
-            step.guards.append(guard)
-            await _patch(context, step, key)
-        case "DELETE", [type_, id_]:
-            await _delete(context, step, answer.key(context, type_, id_))
-        case "DELETE", [type_] if step.request.query:
-            await _conditional_delete(context, step, type_)
-        case _:
-            raise Invalid(
-                "The entry's url does not fit its method", expression=f"{_place(step)}.request.url"
-            )
-
-
-async def _create(context: Context, step: _Step, type_: str) -> None:
-    context.require(type_, "c")
-    condition = step.request.headers.get("if-none-exist")
-    if condition is not None:
-        plan = await conditional.plan(context, type_, condition)
-        step.existing = await conditional.one(context, plan)
-        if step.existing is not None:
-            step.key, step.unchanged = step.existing.key, True
-            return
-        step.guards.append(NoMatch(plan))
-    step.key = answer.key(context, type_, context.services.new_id())
-
-
-async def _conditional_update(context: Context, step: _Step, type_: str) -> None:
-    context.require(type_, "s")
-    plan = await conditional.plan_of(context, type_, step.request.query)
-    match = await conditional.one(context, plan)
-    body = _body(step)
-    step.key = chosen(context, body, type_, match)
-    fresh = match is None and "id" not in body
-    step.existing = await may_write(context, step.key, fresh=fresh)
-    step.guards.append(NoMatch(plan, apart_from=step.key))
-    _guard(step)
-
-
-def _guard(step: _Step) -> None:
-    wanted = expected(step.request)
-    if wanted is not None and step.key is not None:
-        step.guards.append(VersionIs(step.key, wanted))
-
-
-async def _patch(context: Context, step: _Step, key: Key) -> None:
-    step.key, step.existing = key, await patch.current(context, step.request, key)
-    step.guards.append(unchanged(step.existing))
-
-
-async def _delete(context: Context, step: _Step, key: Key) -> None:
-    if await reach.current(context, key, "d") is None:
-        raise NotFound("There is no such resource, or it is out of this token's reach")
-    step.key, step.change = key, deletion(key)
-    _guard(step)
-
-
-async def _conditional_delete(context: Context, step: _Step, type_: str) -> None:
-    found = await matching(context, step.request, type_)
-    step.unchanged = not found
-    for version in found[:1]:
-        step.key, step.change = version.key, deletion(version.key)
-        _guard(step)
-    step.more = [deletion(version.key) for version in found[1:]]
-    if step.more:
-        step.guards += [unchanged(version) for version in found]
-
-
-def _body(step: _Step) -> Resource:
-    resource = step.entry.get("resource")
-    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-        raise Invalid("The entry needs a resource", expression=f"{_place(step)}.resource")
-    return resource
-
-
-def _refuse_overlap(steps: list[_Step]) -> None:
-    """Refuse two entries that write to one identity, naming both."""
-    seen: dict[Key, int] = {}
-    for step in steps:
-        if step.key is None or (step.unchanged and step.request.method == "POST"):
-            continue
-        for key in (step.key, *(change.key for change in step.more)):
-            if key in seen:
-                first, second = sorted((seen[key], step.index))
-                raise Invalid(
-                    f"Entries {first} and {second} write to the same resource",
-                    expression=_place(step),
-                )
-            seen[key] = step.index
-
-
-def _links(context: Context, steps: list[_Step]) -> linking.Links:
+def _links(context: Context, steps: list[Step]) -> linking.Links:
     """Give the reference that stands for each entry's full URL."""
     links: dict[str, str] = {}
     for step in steps:
@@ -237,37 +113,66 @@ def _links(context: Context, steps: list[_Step]) -> linking.Links:
         if isinstance(full_url, str) and step.key is not None:
             if full_url in links and links[full_url] != step.key.reference:
                 raise Invalid(
-                    "Two entries have the same fullUrl", expression=f"{_place(step)}.fullUrl"
+                    "Two entries have the same fullUrl", expression=f"{place(step)}.fullUrl"
                 )
             if full_url != f"{context.base}/{step.key.reference}":
                 links[full_url] = step.key.reference
     return linking.Links(context.services.definitions, links)
 
 
-async def _prepare(context: Context, step: _Step, links: linking.Links) -> None:
+async def _prepare(context: Context, step: Step, links: linking.Links) -> None:
     """Link, check and index the entry's body."""
     if step.key is None:
-        raise Invalid("The entry has no identity", expression=_place(step))
-    resource = _resource(context, step)
-    writing.of_type(context, resource, step.key.type)
-    if step.request.method == "PUT" and resource.get("id", step.key.id) != step.key.id:
+        raise Invalid("The entry has no identity", expression=place(step))
+    sent = _resource(context, step)
+    writing.of_type(context, sent, step.key.type)
+    if step.request.method == "PUT" and sent.get("id", step.key.id) != step.key.id:
         raise Invalid("The body's id is not the URL's", expression=f"{step.key.type}.id")
-    links.rewrite(resource, step.entry.get("fullUrl", ""))
-    for element, query in linking.conditional_references(resource):
-        element["reference"] = await _found(context, query)
-    step.change = writing.change(context, step.key, _METHODS[step.request.method], resource)
+    full_url = step.entry.get("fullUrl", "")
+    resource = await _resolved(context, links.linked(sent, full_url))
+    if step.request.method == "PATCH":
+        step.change = patch.change(context, step.key, resource)
+    else:
+        try:
+            step.change = writing.change(context, step.key, _METHODS[step.request.method], resource)
+        except Invalid:
+            await _refuse_but_for_links(context, step.key, links.linked_freely(sent, full_url))
+            step.change = writing.made(context, step.key, _METHODS[step.request.method], resource)
+        refuse_part(resource, step.existing)
     reach.refuse_out_of_reach(context, step.change, "u" if step.existing else "c")
-    if same(context, step.change, step.existing) and expected(step.request) is None:
+    if same(context, step.change, step.existing) and "if-match" not in step.request.headers:
         step.unchanged, step.change = True, None
 
 
-def _resource(context: Context, step: _Step) -> Resource:
+async def _refuse_but_for_links(context: Context, key: Key, sent: Resource) -> None:
+    """Raise what is wrong with a resource but for the format of its links.
+
+    A link of an oid or uuid element becomes a reference, as the specification says, though that is no oid
+    and no uuid. `sent` has these links as they came.
+    """
+    resource = await _resolved(context, sent)
+    resource["id"] = key.id
+    writing.refuse_faults(context, resource)
+
+
+def _resource(context: Context, step: Step) -> Resource:
     """Give what an entry writes, before it is linked: its own resource, or what its patch makes."""
     if step.request.method != "PATCH" or step.existing is None:
-        resource: Resource = model.copy(_body(step))
-        return resource
+        return body_of(step)
     apply = patch.read(context, whole_request(context, step.entry, step.index))
     return patch.applied(step.existing, apply)
+
+
+async def _resolved(context: Context, linked: Resource) -> Resource:
+    """Give a resource of our own, its conditional references resolved; what was sent stays as it is."""
+    if b"?" not in model.serialise(
+        linked
+    ):  # as nearly all: far quicker than a look at each element
+        return dict(linked)
+    resource: Resource = model.copy(linked)
+    for element, query in linking.conditional_references(resource):
+        element["reference"] = await _found(context, query)
+    return resource
 
 
 async def _found(context: Context, query: str) -> str:
@@ -280,25 +185,38 @@ async def _found(context: Context, query: str) -> str:
     return match.key.reference
 
 
-async def _commit(context: Context, steps: list[_Step]) -> dict[int, Version]:
+async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
     """Write every change at once; gives the versions by entry."""
     written = [step for step in steps if step.change is not None]
     changes = [step.change for step in written if step.change is not None]
     if not changes:
         return {}
     changes += [change for step in written for change in step.more]
-    await referential.refuse(context, changes)
+    places = {step.key: place(step) for step in written if step.key is not None}
+    await referential.refuse(context, changes, places)
     guards = [guard for step in steps for guard in step.guards]
     try:
         versions = await context.services.store.commit(changes, guards)
     except VersionConflict as conflict:
         if any(_again(step, conflict.key) for step in written):
             raise MatchConflict(0, (conflict.key,)) from None
-        raise stale(conflict) from None
+        raise _refused(written, conflict) from None
     return {step.index: version for step, version in zip(written, versions, strict=False)}
 
 
-def _again(step: _Step, key: Key) -> bool:
+def _refused(written: list[Step], conflict: VersionConflict) -> FhirError:
+    """Give the refusal of a version-aware entry, told with the entry's place."""
+    step = next((step for step in written if step.key == conflict.key), None)
+    if step is None or "if-match" in step.request.headers:
+        error = stale(conflict)
+    else:
+        error = occupied(conflict.current)
+    if step is not None:
+        error.issues = tuple(structs.replace(i, expression=place(step)) for i in error.issues)
+    return error
+
+
+def _again(step: Step, key: Key) -> bool:
     """Tell whether an entry that lost a race is resolved again: it found its resource without If-Match."""
     found = bool(step.more) or step.request.method == "PATCH"
     if not found or "if-match" in step.request.headers:
@@ -307,34 +225,22 @@ def _again(step: _Step, key: Key) -> bool:
 
 
 def _answer(
-    context: Context, step: _Step, versions: dict[int, Version], preferences: dict[str, str]
-) -> Answered:
+    context: Context, step: Step, versions: dict[int, Version], told: FhirRequest
+) -> FhirResponse:
+    """Answer an entry that writes, or found that there is nothing to write."""
+    if step.alike is not None:
+        return answer.stored(context, told, versions[step.alike.index], 200)
     if step.index not in versions:
-        return rendered(_kept(context, step, preferences))
+        kept = step.existing
+        return answer.stored(context, told, kept, 200) if kept else FhirResponse(204)
     version = versions[step.index]
     if step.request.method == "DELETE":
-        return rendered(removed(version))
-    status = 200 if step.existing else 201
-    return rendered(_stored(context, version, status, preferences))
+        return removed(version)
+    return answer.stored(context, told, version, 200 if step.existing else 201)
 
 
-async def _read(context: Context, step: _Step, dispatch: Handler) -> FhirResponse:
+async def _read(context: Context, step: Step, dispatch: Handler) -> FhirResponse:
     try:
         return await dispatch(context, step.request)
     except FhirError as error:
         return answer.failed(error)
-
-
-def _kept(context: Context, step: _Step, preferences: dict[str, str]) -> FhirResponse:
-    """Answer an entry that wrote nothing: a condition already met, or nothing to delete."""
-    if step.existing is None:
-        return FhirResponse(204)
-    return _stored(context, step.existing, 200, preferences)
-
-
-def _stored(
-    context: Context, version: Version, status: int, preferences: dict[str, str]
-) -> FhirResponse:
-    """Answer a write; in a transaction the representation comes only where it was asked for."""
-    told = FhirRequest("PUT", "", (), {"prefer": f"return={preferences.get('return', 'minimal')}"})
-    return answer.stored(context, told, version, status)

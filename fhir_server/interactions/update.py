@@ -5,6 +5,7 @@ import re
 from fhir_server.access import Letter
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
+from fhir_server.interactions.preconditions import absent, expected, occupied, stale
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -17,12 +18,11 @@ from fhir_server.store.port import (
     VersionConflict,
     VersionIs,
 )
-from resources import model
+from resources import model, summary
 from resources.model import Resource
-from resources.outcome import Conflict, Invalid, NotFound, PreconditionFailed
+from resources.outcome import Conflict, Invalid, NotFound, Unprocessable
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
-_ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
 
 
 async def update(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
@@ -67,17 +67,6 @@ def chosen(context: Context, resource: Resource, type_: str, match: Version | No
     return match.key
 
 
-def expected(request: FhirRequest) -> int | None:
-    """Give the version id that If-Match names, or None; raises Invalid for one that is no ETag."""
-    text = request.headers.get("if-match")
-    if text is None:
-        return None
-    found = _ETAG.match(text.strip())
-    if found is None:
-        raise Invalid('If-Match is written W/"versionId"')
-    return int(found[1])
-
-
 def _resource(context: Context, request: FhirRequest, type_: str) -> Resource:
     resource = model.received(request.body)
     of_type(context, resource, type_)
@@ -89,14 +78,20 @@ async def may_write(context: Context, key: Key, *, fresh: bool = False) -> Versi
 
     Callers with limits create under ids of ours only (`fresh`), or they could tell which ids are taken.
     """
-    existing = await context.services.store.read(key)
+    return await may_replace(context, key, await context.services.store.read(key), fresh=fresh)
+
+
+async def may_replace(
+    context: Context, key: Key, existing: Version | None, *, fresh: bool = False
+) -> Version | None:
+    """Give what `may_write` gives, of a key whose version was just read."""
     if existing is None or existing.body is None:
         letter: Letter = "u" if context.access.grants_for(key.type, "u") else "c"
         context.require(key.type, letter)
         if not fresh and not context.access.granted(key.type, letter):
             raise NotFound("There is no such resource, or it is out of this token's reach")
         return None
-    if await reach.current(context, key, "u") is None:
+    if not await reach.reached(context, existing, "u"):
         raise NotFound("There is no such resource, or it is out of this token's reach")
     return existing
 
@@ -109,17 +104,20 @@ async def _put(
     existing: Version | None,
     guards: tuple[Precondition, ...],
 ) -> FhirResponse:
-    wanted = expected(request)
+    wanted = expected(request, existing)
+    conditions = (*guards, *absent(request, key, existing))
     written = change(context, key, "PUT", resource)
+    refuse_part(resource, existing)
     reach.refuse_out_of_reach(context, written, "u" if existing else "c")
     if wanted is None and same(context, written, existing):
         return answer.stored(context, request, existing_of(existing), 200)
     await referential.refuse(context, (written,))
-    conditions = (*guards, VersionIs(key, wanted)) if wanted is not None else guards
+    if wanted is not None:
+        conditions = (*conditions, VersionIs(key, wanted))
     try:
         version = (await context.services.store.commit((written,), conditions))[0]
     except VersionConflict as conflict:
-        raise stale(conflict) from None
+        raise (stale(conflict) if wanted is not None else occupied(conflict.current)) from None
     return answer.stored(context, request, version, 200 if existing else 201)
 
 
@@ -130,14 +128,23 @@ def same(context: Context, written: Change, existing: Version | None) -> bool:
     return written.body.at(existing.version_id, existing.updated) == existing.body
 
 
+def refuse_part(resource: Resource, existing: Version | None) -> None:
+    """Refuse to write over a whole resource what _summary or _elements left of it (search.html#summary).
+
+    A part that was stored as such may be followed by another. Raises Unprocessable.
+    """
+    tags = resource.get("meta", {}).get("tag", ())
+    if not tags or existing is None or b'"SUBSETTED"' in (existing.body or b""):
+        return
+    if any(tag.get("code") == summary.SUBSETTED for tag in tags):
+        raise Unprocessable(
+            "The resource is tagged SUBSETTED, so parts of it are missing: read it whole, and change that",
+            expression=f"{resource['resourceType']}.meta.tag",
+        )
+
+
 def existing_of(version: Version | None) -> Version:
     """Give a version that is known to be there."""
     if version is None:
         raise Conflict("The resource went away meanwhile")
     return version
-
-
-def stale(conflict: VersionConflict) -> PreconditionFailed:
-    """Give the refusal of a version-aware write whose version is not the current one."""
-    now = f"version {conflict.current} is current" if conflict.current else "there is none now"
-    return PreconditionFailed(f"If-Match names another version: {now}")

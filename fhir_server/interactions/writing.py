@@ -1,11 +1,11 @@
 """A resource made ready to be stored: checked, indexed and serialised once (FHIR R4 http.html#create)."""
 
 from fhir_server.context import Context
+from fhir_server.interactions import own_references
 from fhir_server.store.port import Body, Change, Key, Method
 from resources.model import Resource, serialise
 from resources.outcome import Invalid, Issue, NotFound, Unprocessable
 
-_CUT = ("resourceType", "id", "meta")
 _OURS = ("versionId", "lastUpdated")
 _ERRORS = frozenset({"error", "fatal"})
 _MALFORMED = frozenset({"structure", "required", "value", "invalid"})
@@ -18,8 +18,17 @@ def change(context: Context, key: Key, method: Method, resource: Resource) -> Ch
     """
     resource["id"] = key.id
     refuse_faults(context, resource)
+    return made(context, key, method, resource)
+
+
+def made(context: Context, key: Key, method: Method, resource: Resource) -> Change:
+    """Index and serialise a resource that was checked, its id the key's."""
+    written = body(resource)
+    if own_references.held(written, context.base):
+        resource = own_references.relative(resource, context.base)
+        written = body(resource)
     values = context.services.planner.parameters.values(resource)
-    return Change(key, method, body(resource), values)
+    return Change(key, method, written, values)
 
 
 def refuse_faults(context: Context, resource: Resource) -> None:
@@ -39,12 +48,11 @@ def fault(issues: tuple[Issue, ...]) -> Invalid | Unprocessable:
 
 def body(resource: Resource) -> Body:
     """Serialise a resource around the place where the store writes versionId and lastUpdated."""
-    meta = {k: v for k, v in resource.get("meta", {}).items() if k not in _OURS}
-    rest = {k: v for k, v in resource.items() if k not in _CUT}
-    head = b'{"resourceType":%b,"id":%b,"meta":{' % (
-        serialise(resource["resourceType"]),
-        serialise(resource["id"]),
-    )
+    rest = dict(resource)
+    type_, id_, meta = rest.pop("resourceType"), rest.pop("id"), rest.pop("meta", None)
+    head = b'{"resourceType":%b,"id":%b,"meta":{' % (serialise(type_), serialise(id_))
+    if meta:
+        meta = {k: v for k, v in meta.items() if k not in _OURS}
     after_meta = b"," + serialise(meta)[1:] if meta else b"}"
     return Body(head, after_meta + (b"," + serialise(rest)[1:] if rest else b"}"))
 

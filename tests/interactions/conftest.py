@@ -2,10 +2,12 @@
 
 import itertools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import pytest
+from bodies import transaction
+from msgspec.structs import replace
 
 from conformance.validate import Validator
 from fhir_server import registry
@@ -61,6 +63,37 @@ class Door:
         return [
             e["resource"]["id"] for e in bundle.get("entry", []) if e["search"]["mode"] == "match"
         ]
+
+    async def holding(self, resources):
+        """Store resources in one transaction, and give the door to them."""
+        await self.give("POST", "", transaction(*resources))
+        return self
+
+    async def found(self, url):
+        """Give the ids that a search gives, sorted; where it is refused, the sentence that says why."""
+        response = await self.call("GET", url)
+        body = json.loads(response.body)
+        if response.status != 200:
+            return [body["issue"][0]["diagnostics"]]
+        return sorted(entry["resource"]["id"] for entry in body.get("entry", ()))
+
+    async def astray(self, cases):
+        """Give the searches that do not find the ids that are wanted, with what they find."""
+        return [
+            (url, wanted, found)
+            for url, wanted in cases
+            if (found := await self.found(f"{url}&_count=100")) != sorted(wanted.split())
+        ]
+
+    async def not_refused(self, cases):
+        """Give the searches that are not refused with 400 by a sentence that holds what is to be told."""
+        wrong = []
+        for url, told in cases:
+            response = await self.call("GET", url)
+            said = json.loads(response.body).get("issue", [{}])[0].get("diagnostics", "")
+            if response.status != 400 or told not in said:
+                wrong.append((url[:100], response.status, said))
+        return wrong
 
     def as_(self, access: Access) -> "Door":
         return Door(replace(self.context, access=access))

@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
+import gzip
 import json
 import os
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from fhir_server import app, asgi
 from fhir_server.access import LETTERS, Access, Grant
@@ -245,6 +246,113 @@ async def test_a_content_is_stored_under_the_media_type_it_comes_with(client):
     assert (got.text, got.headers["content-type"]) == ("text", "text/plain; charset=utf-8")
     refused = await client.post("/Patient", content=data, headers={"Content-Type": "image/png"})
     assert refused.status_code == 415
+
+
+async def test_a_part_of_a_content_is_given_on_request(client):
+    await client.put("/Binary/b", content=b"0123456789", headers={"Content-Type": "image/png"})
+    whole = await client.get("/Binary/b", headers=PDF)
+    assert (whole.status_code, whole.headers["accept-ranges"]) == (200, "bytes")
+    for asked, content, told in (
+        ("bytes=0-3", b"0123", "bytes 0-3/10"),
+        ("bytes=8-", b"89", "bytes 8-9/10"),
+        ("bytes=-4", b"6789", "bytes 6-9/10"),
+        ("bytes=5-99", b"56789", "bytes 5-9/10"),
+        ("bytes=-99", b"0123456789", "bytes 0-9/10"),
+    ):
+        part = await client.get("/Binary/b", headers=PDF | {"Range": asked})
+        assert (part.status_code, part.content) == (206, content), asked
+        assert part.headers["content-range"] == told
+        assert part.headers["content-type"] == "image/png"
+
+
+async def test_a_range_that_is_not_understood_or_not_safe_gives_the_whole(client):
+    await client.put("/Binary/b", content=b"0123456789", headers={"Content-Type": "image/png"})
+    for more in (
+        {"Range": "bytes=0-1,4-5"},
+        {"Range": "bytes=5-2"},
+        {"Range": "bytes=-"},
+        {"Range": "lines=1-2"},
+        {"Range": "bytes=x-2"},
+        {"Range": "bytes=0-1", "If-Range": 'W/"1"'},
+    ):
+        got = await client.get("/Binary/b", headers=PDF | more)
+        assert (got.status_code, got.content) == (200, b"0123456789"), more
+    head = await client.head("/Binary/b", headers=PDF | {"Range": "bytes=0-1"})
+    assert (head.status_code, head.headers["content-length"]) == (200, "10")
+    same = {"If-None-Match": 'W/"1"', "Range": "bytes=0-1"}
+    assert (await client.get("/Binary/b", headers=PDF | same)).status_code == 304
+    resource_ = await client.get("/Binary/b", headers=FHIR | {"Range": "bytes=0-1"})
+    assert resource_.json()["resourceType"] == "Binary"
+
+
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=-0", "bytes=99-100"])
+async def test_a_range_beyond_the_content_is_416(client, asked):
+    await client.put("/Binary/b", content=b"0123456789", headers={"Content-Type": "image/png"})
+    got = await client.get("/Binary/b", headers=PDF | {"Range": asked})
+    assert (got.status_code, got.headers["content-range"]) == (416, "bytes */10")
+    assert got.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_only_contents_that_are_text_are_packed(client):
+    for kind, packed in (("text/plain", True), ("application/pdf", False), ("a/b+xml", True)):
+        await client.put("/Binary/b", content=b"x" * 9000, headers={"Content-Type": kind})
+        got = await client.get("/Binary/b", headers=PDF | {"Accept-Encoding": "gzip"})
+        assert (got.headers.get("content-encoding") == "gzip") == packed, kind
+        assert got.content == b"x" * 9000
+
+
+async def test_a_large_content_comes_packed_and_goes_within_every_form(client):
+    data = os.urandom(out_of_line.LARGE) + bytes(out_of_line.LARGE + 1)
+    sent = {"Content-Type": "application/pdf", "Content-Encoding": "gzip"}
+    outcome = {"Prefer": "return=OperationOutcome"}
+    made = await client.put("/Binary/b", content=gzip.compress(data), headers=sent | outcome)
+    assert made.status_code == 201
+    assert {issue["severity"] for issue in made.json()["issue"]} == {"information"}
+    assert (await client.get("/Binary/b", headers=PDF)).content == data
+    pretty = await client.get("/Binary/b?_pretty=true", headers=FHIR)
+    assert base64.b64decode(pretty.json()["data"]) == data
+    assert b"\n" in pretty.content
+    xml = await client.get("/Binary/b?_format=xml")
+    assert base64.b64encode(data) in xml.content
+    part = await client.get("/Binary/b?_elements=contentType", headers=FHIR)
+    assert part.json().get("data") is None
+
+
+async def test_a_content_over_the_limit_is_refused_however_it_comes(tmp_path):
+    flags = {"data": str(tmp_path), "auth": "open", "max_body_bytes": "1000000"}
+    settings, _ = load(flags, {}, None)
+    async with app.installation(settings, "http://test.example") as house:
+        transport = httpx.ASGITransport(asgi.application(house))
+        base = "http://test.example/fhir"
+        async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            kind = {"Content-Type": "application/pdf"}
+            for data, more in (
+                (bytes(1_000_001), {}),
+                (gzip.compress(bytes(1_000_001)), {"Content-Encoding": "gzip"}),
+            ):
+                got = await client.post("/Binary", content=data, headers=kind | more)
+                assert got.status_code == 413
+            cut = gzip.compress(os.urandom(400_000))[:-9]
+            packed = kind | {"Content-Encoding": "gzip"}
+            assert (await client.post("/Binary", content=cut, headers=packed)).status_code == 400
+            assert (await client.get("/Binary", headers=FHIR)).json().get("entry", []) == []
+
+
+async def test_who_may_read_is_the_same_where_the_content_is_left_out(door):
+    kept = door.context.services.store
+    for id_ in ("mine", "other"):
+        await door.give("PUT", f"Patient/{id_}", {"resourceType": "Patient", "id": id_})
+        secured = {"securityContext": {"reference": f"Patient/{id_}"}}
+        await door.give("PUT", f"Binary/{id_}", resource(os.urandom(2000), id_, **secured))
+    services = replace(door.context.services, store=kept.marked)
+    apart = type(door)(replace(door.context, services=services))
+    app_ = apart.as_(Access("app", (Grant("*", frozenset(LETTERS), patient="mine"),)))
+    read = await app_.call("GET", "Binary/mine")
+    assert (read.status, len(read.body) < 400) == (200, True)
+    assert (await kept.content("default", read.body)).size == 2000
+    assert (await app_.call("GET", "Binary/mine/_history/1")).status == 200
+    assert (await app_.call("GET", "Binary/other")).status == 404
+    assert (await app_.call("GET", "Binary/other/_history/1")).status == 404
 
 
 async def test_a_stored_media_type_cannot_add_headers():

@@ -115,3 +115,52 @@ async def test_hundreds_written_at_once_are_found_as_one_is(door):
     await door.give("PUT", "Observation/o17", changed)
     assert await door.ids("Observation?_content=word17") == []
     assert await door.ids("Observation?_content=other") == ["o17"]
+
+
+@pytest.fixture
+async def audited(written):
+    """An AuditEvent that somebody stored, beside what is written."""
+    event = {
+        "resourceType": "AuditEvent",
+        "type": {
+            "system": "http://terminology.hl7.org/CodeSystem/audit-event-type",
+            "code": "rest",
+        },
+        "recorded": "2026-01-01T00:00:00Z",
+        "agent": [{"requestor": True, "name": "Mulder", "network": {"address": "10.20.30.40"}}],
+        "source": {"observer": {"display": "here"}},
+        "text": narrative("Mulder"),
+    }
+    await written.give("POST", "AuditEvent", event)
+    return written
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "AuditEvent?_content=mulder",
+        "AuditEvent?_text=mulder",
+        "?_type=AuditEvent,Patient&_content=mulder",
+        "Patient?_has:AuditEvent:entity:_content=mulder",
+        "AuditEvent?_filter=_content co mulder",
+    ],
+)
+async def test_audit_events_are_not_found_by_words_and_that_is_said(audited, url):
+    response = await audited.call("GET", url)
+    assert response.status == 400
+    if "_filter" not in url:
+        assert "AuditEvent" in json.loads(response.body)["issue"][0]["diagnostics"]
+
+
+async def test_words_in_every_type_are_looked_for_in_all_but_audit_events(audited):
+    bundle = await audited.give("GET", "?_content=mulder")
+    modes = [(e["search"]["mode"], e["resource"]["resourceType"]) for e in bundle["entry"]]
+    assert sorted(modes) == [("match", "Patient"), ("outcome", "OperationOutcome")]
+    (outcome,) = [e["resource"] for e in bundle["entry"] if e["search"]["mode"] == "outcome"]
+    assert "AuditEvent" in outcome["issue"][0]["diagnostics"]
+
+
+async def test_strings_of_audit_events_are_found_by_any_part(audited):
+    assert len(await audited.ids("AuditEvent?address:contains=20.30")) == 1
+    assert len(await audited.ids("AuditEvent?agent-name:contains=uld")) == 1
+    assert await audited.ids("AuditEvent?address:contains=20.31") == []

@@ -146,6 +146,11 @@ async def test_a_reader_is_told_that_inclusions_were_cut(linked, monkeypatch):
     ]
 
 
+async def test_what_is_more_than_a_store_gives_at_once_is_included(linked, monkeypatch):
+    monkeypatch.setattr(include, "_FEW", 1)
+    assert await beside(linked, "Patient?_id=p1&_revinclude=*") == {"o1", "p2", "c1", "c2", "c3"}
+
+
 async def test_a_circle_of_references_ends(linked):
     member = [{"reference": "Observation/o4"}]
     await linked.give("PUT", "Observation/o1", observation("o1", hasMember=member))

@@ -64,6 +64,13 @@ async def test_the_place_of_jobs_is_no_operation(door, path):
         ("POST", "Patient/p", "GET, HEAD, PUT, PATCH, DELETE"),
         ("PATCH", "Patient/p/_history/1", "GET, HEAD"),
         ("DELETE", "Patient/p/_history", "GET, HEAD"),
+        ("POST", "metadata", "GET, HEAD"),
+        ("PUT", "metadata?x=1", "GET, HEAD"),
+        ("PUT", "_history", "GET, HEAD"),
+        ("POST", "_history", "GET, HEAD"),
+        ("GET", "_search", "POST"),
+        ("DELETE", "Patient/_search", "POST"),
+        ("PUT", "Patient/_search", "POST"),
     ],
 )
 async def test_a_method_that_does_not_apply_is_405_and_told_which_do(door, method, path, allow):

@@ -1,7 +1,5 @@
 """Chains and reverse chains, nested in one another, under access: search.html#chaining, search.html#has."""
 
-import json
-
 import pytest
 from bodies import observation, patient
 
@@ -105,39 +103,15 @@ REFUSED = [
 
 @pytest.fixture
 async def world(door):
-    entries = [
-        {
-            "resource": body,
-            "request": {"method": "PUT", "url": f"{body['resourceType']}/{body['id']}"},
-        }
-        for body in RESOURCES
-    ]
-    await door.give("POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
-    return door
-
-
-async def found(door, url):
-    bundle = await door.give("GET", url)
-    return sorted(entry["resource"]["id"] for entry in bundle.get("entry", ()))
+    return await door.holding(RESOURCES)
 
 
 async def test_chains_go_either_way_and_in_one_another(world):
-    wrong = [
-        (url, wanted, got)
-        for url, wanted in CASES
-        if (got := await found(world, url)) != wanted.split()
-    ]
-    assert wrong == []
+    assert await world.astray(CASES) == []
 
 
 async def test_a_chain_that_leads_nowhere_is_refused_and_says_why(world):
-    wrong = []
-    for url, told in REFUSED:
-        response = await world.call("GET", url)
-        text = json.loads(response.body).get("issue", [{}])[0].get("diagnostics", "")
-        if response.status != 400 or told not in text:
-            wrong.append((url, response.status, text))
-    assert wrong == []
+    assert await world.not_refused(REFUSED) == []
 
 
 async def test_every_resource_on_the_way_is_one_that_the_caller_may_search(world):
@@ -145,13 +119,13 @@ async def test_every_resource_on_the_way_is_one_that_the_caller_may_search(world
         Grant(type_, frozenset("rs")) for type_ in ("Observation", "Patient", "Encounter")
     )
     limited = world.as_(Access("app", grants))
-    assert await found(limited, "Observation?encounter.subject:Patient.name=one") == ["o1"]
+    assert await limited.found("Observation?encounter.subject:Patient.name=one") == ["o1"]
     assert (
-        await found(limited, "Observation?subject.general-practitioner:Practitioner.name=house")
+        await limited.found("Observation?subject.general-practitioner:Practitioner.name=house")
         == []
     )
     assert (
-        await found(limited, "Patient?_has:Observation:patient:_has:AuditEvent:entity:_id=a1") == []
+        await limited.found("Patient?_has:Observation:patient:_has:AuditEvent:entity:_id=a1") == []
     )
 
 

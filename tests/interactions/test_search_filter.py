@@ -183,42 +183,20 @@ REFUSED = [
 
 @pytest.fixture
 async def world(door):
-    entries = [
-        {
-            "resource": body,
-            "request": {"method": "PUT", "url": f"{body['resourceType']}/{body['id']}"},
-        }
-        for body in RESOURCES
-    ]
-    await door.give("POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
-    return door
+    return await door.holding(RESOURCES)
 
 
-async def found(door, url):
-    response = await door.call("GET", url)
-    body = json.loads(response.body)
-    if response.status != 200:
-        return [body["issue"][0]["diagnostics"]]
-    return sorted(entry["resource"]["id"] for entry in body.get("entry", ()))
+def filtered(cases):
+    """The searches by the filters of a table, each with what is said of it."""
+    return [(f"{type_}?_filter={quote(text)}", said) for type_, text, said in cases]
 
 
 async def test_each_operator_means_what_its_page_says(world):
-    wrong = []
-    for type_, text, wanted in CASES:
-        got = await found(world, f"{type_}?_filter={quote(text)}")
-        if got != wanted.split():
-            wrong.append((type_, text, wanted, got))
-    assert wrong == []
+    assert await world.astray(filtered(CASES)) == []
 
 
 async def test_what_cannot_be_read_is_refused_with_its_position(world):
-    wrong = []
-    for type_, text, told in REFUSED:
-        response = await world.call("GET", f"{type_}?_filter={quote(text)}")
-        said = json.loads(response.body).get("issue", [{}])[0].get("diagnostics", "")
-        if response.status != 400 or told not in said:
-            wrong.append((type_, text[:80], response.status, said))
-    assert wrong == []
+    assert await world.not_refused(filtered(REFUSED)) == []
 
 
 async def test_a_filter_is_one_criterion_among_others_and_stands_in_the_self_link(world):
@@ -238,8 +216,8 @@ async def test_a_filter_looks_no_further_than_the_caller_may(world):
         Grant("Patient", frozenset("rs"), query=(("_id", "p3"),)),
     )
     limited = world.as_(Access("app", grants))
-    assert await found(limited, 'Observation?_filter=subject.name%20co%20"pet"') == ["o4"]
-    assert await found(limited, "Observation?_filter=not(subject.name%20co%20pet)") == [
+    assert await limited.found('Observation?_filter=subject.name%20co%20"pet"') == ["o4"]
+    assert await limited.found("Observation?_filter=not(subject.name%20co%20pet)") == [
         "o1",
         "o2",
         "o3",
@@ -247,27 +225,27 @@ async def test_a_filter_looks_no_further_than_the_caller_may(world):
 
 
 async def test_filters_stand_in_chains_and_over_all_types(world):
-    assert await found(world, "Patient?_has:Observation:subject:_filter=code%20eq%209999-9") == [
+    assert await world.found("Patient?_has:Observation:subject:_filter=code%20eq%209999-9") == [
         "p3"
     ]
-    assert await found(world, "?_type=Patient,List&_filter=_id%20eq%20p1%20or%20_id%20eq%20l1") == [
+    assert await world.found("?_type=Patient,List&_filter=_id%20eq%20p1%20or%20_id%20eq%20l1") == [
         "l1",
         "p1",
     ]
 
 
 async def test_a_list_gives_what_its_entries_refer_to(world):
-    assert await found(world, "Patient?_list=l1") == ["p1", "p3"]
-    assert await found(world, "Patient?_list=List/l1&gender=male") == ["p1"]
-    assert await found(world, "Patient?_list=l1,l2") == ["p1", "p2", "p3"]
-    assert await found(world, "?_list=l1&_type=Patient,Observation") == ["o1", "p1", "p3"]
-    assert await found(world, "Patient?_list=nowhere") == []
-    assert await found(world, "Observation?subject:Patient._list=l2") == ["o3"]
+    assert await world.found("Patient?_list=l1") == ["p1", "p3"]
+    assert await world.found("Patient?_list=List/l1&gender=male") == ["p1"]
+    assert await world.found("Patient?_list=l1,l2") == ["p1", "p2", "p3"]
+    assert await world.found("?_list=l1&_type=Patient,Observation") == ["o1", "p1", "p3"]
+    assert await world.found("Patient?_list=nowhere") == []
+    assert await world.found("Observation?subject:Patient._list=l2") == ["o3"]
 
 
 async def test_a_list_out_of_reach_lists_nothing(world):
     only_patients = world.as_(Access("app", (Grant("Patient", frozenset("rs")),)))
-    assert await found(only_patients, "Patient?_list=l1") == []
+    assert await only_patients.found("Patient?_list=l1") == []
 
 
 @pytest.mark.parametrize(
@@ -289,4 +267,4 @@ async def test_what_is_not_offered_says_so(world, url, told):
 
 
 async def test_the_default_of_contained_is_taken(world):
-    assert await found(world, "Patient?_contained=false&gender=male") == ["p1"]
+    assert await world.found("Patient?_contained=false&gender=male") == ["p1"]

@@ -1,0 +1,200 @@
+"""Which resource an entry of a transaction writes to, and what guards it (FHIR R4 http.html#trules)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_server.context import Context
+from fhir_server.interactions import answer, conditional, patch, reach, writing
+from fhir_server.interactions.delete import deletion, matching, unchanged
+from fhir_server.interactions.preconditions import absent, expected
+from fhir_server.interactions.update import chosen, may_replace, may_write
+from fhir_server.message import FhirRequest
+from fhir_server.store.port import Change, Key, NoMatch, Precondition, Version, VersionIs
+from resources.model import Resource
+from resources.outcome import Invalid, NotFound
+
+
+@dataclass(slots=True)
+class Step:
+    """One entry on its way: its request, where it writes, what it writes, and what guards it.
+
+    `more` is what a conditional delete removes beside the first match. `alike` is the earlier conditional
+    create of the same condition, which makes the one that this one finds.
+    """
+
+    index: int
+    request: FhirRequest
+    entry: dict[str, Any]
+    key: Key | None = None
+    existing: Version | None = None
+    change: Change | None = None
+    unchanged: bool = False
+    more: list[Change] = field(default_factory=list)
+    guards: list[Precondition] = field(default_factory=list)
+    alike: "Step | None" = None
+
+
+Known = Mapping[Key, Version]
+"""What the store has under the ids that entries update."""
+
+Conditions = dict[tuple[str, tuple[tuple[str, str], ...]], Step]
+"""By type and condition the first entry that makes what is to match it."""
+
+
+_TYPE_AND_ID = 2
+
+
+def place(step: Step) -> str:
+    """Give where an entry stands in its Bundle, as an expression."""
+    return f"Bundle.entry[{step.index}]"
+
+
+async def known(context: Context, steps: Sequence[Step]) -> Known:
+    """Give the live versions under the ids that some entries update, read at once."""
+    paths = (step.request.path.split("/") for step in steps if step.request.method == "PUT")
+    keys = [answer.key(context, *path) for path in paths if len(path) == _TYPE_AND_ID]
+    found = await context.services.store.read_many(keys) if keys else ()
+    return {version.key: version for version in found}
+
+
+async def identify(context: Context, step: Step, conditions: Conditions, there: Known) -> None:
+    """Find the key that an entry writes to, by its URL, its condition or a new id."""
+    parts = step.request.path.split("/")
+    writing.known_type(context, parts[0])
+    if len(parts) > 1 or step.request.method == "POST":
+        answer.only(context, step.request)
+    match step.request.method, parts:
+        case "POST", [type_]:
+            await _create(context, step, type_, conditions)
+        case "PUT", [type_, id_]:
+            step.key = answer.key(context, type_, id_)
+            step.existing = await may_replace(context, step.key, there.get(step.key))
+            _guard(step)
+        case "PUT", [type_] if step.request.query:
+            await _conditional_update(context, step, type_, conditions)
+        case "PATCH", [type_, id_]:
+            await _patch(context, step, answer.key(context, type_, id_))
+        case "PATCH", [type_] if step.request.query:
+            key, guard = await patch.matching(context, step.request, type_)
+            step.guards.append(guard)
+            await _patch(context, step, key)
+        case "DELETE", [type_, id_]:
+            await _delete(context, step, answer.key(context, type_, id_))
+        case "DELETE", [type_] if step.request.query:
+            await _conditional_delete(context, step, type_)
+        case _:
+            raise Invalid(
+                "The entry's url does not fit its method", expression=f"{place(step)}.request.url"
+            )
+
+
+async def _create(context: Context, step: Step, type_: str, conditions: Conditions) -> None:
+    context.require(type_, "c")
+    condition = step.request.headers.get("if-none-exist")
+    if condition is not None:
+        plan = await conditional.plan(context, type_, condition)
+        step.existing = await conditional.one(context, plan)
+        if step.existing is not None:
+            step.key, step.unchanged = step.existing.key, True
+            return
+        step.alike = _first(conditions, step, type_, conditional.pairs(condition))
+        if step.alike is not None:
+            step.key, step.unchanged = step.alike.key, True
+            return
+        step.guards.append(NoMatch(plan))
+    step.key = answer.key(context, type_, context.services.new_id())
+
+
+def _first(
+    conditions: Conditions, step: Step, type_: str, query: tuple[tuple[str, str], ...]
+) -> Step | None:
+    """Give the earlier entry that makes what matches the same condition; None where this is the first.
+
+    Nothing matches as yet, so each of them would make one of its own. Creates use the first one's; an update
+    would write to what another entry writes. Raises Invalid naming both.
+    """
+    first = conditions.setdefault((type_, tuple(sorted(query))), step)
+    if first is step:
+        return None
+    if step.request.method != "POST":
+        raise _overlap(first.index, step)
+    return first
+
+
+async def _conditional_update(
+    context: Context, step: Step, type_: str, conditions: Conditions
+) -> None:
+    context.require(type_, "s")
+    plan = await conditional.plan_of(context, type_, step.request.query)
+    match = await conditional.one(context, plan)
+    if match is None:
+        _first(conditions, step, type_, step.request.query)
+    body = body_of(step)
+    step.key = chosen(context, body, type_, match)
+    fresh = match is None and "id" not in body
+    step.existing = await may_write(context, step.key, fresh=fresh)
+    step.guards.append(NoMatch(plan, apart_from=step.key))
+    _guard(step)
+
+
+def _guard(step: Step) -> None:
+    """Take in what If-Match and If-None-Match ask of an entry whose key and version are found."""
+    if step.key is None:
+        return
+    wanted = expected(step.request, step.existing)
+    if wanted is not None:
+        step.guards.append(VersionIs(step.key, wanted))
+    if step.request.method == "PUT":
+        step.guards += absent(step.request, step.key, step.existing)
+
+
+async def _patch(context: Context, step: Step, key: Key) -> None:
+    step.key, step.existing = key, await patch.current(context, step.request, key)
+    step.guards.append(unchanged(step.existing))
+
+
+async def _delete(context: Context, step: Step, key: Key) -> None:
+    step.existing = await reach.current(context, key, "d")
+    if step.existing is None:
+        raise NotFound("There is no such resource, or it is out of this token's reach")
+    step.key, step.change = key, deletion(key)
+    _guard(step)
+
+
+async def _conditional_delete(context: Context, step: Step, type_: str) -> None:
+    found = await matching(context, step.request, type_)
+    step.unchanged = not found
+    for version in found[:1]:
+        step.key, step.existing, step.change = version.key, version, deletion(version.key)
+        _guard(step)
+    step.more = [deletion(version.key) for version in found[1:]]
+    if step.more:
+        step.guards += [unchanged(version) for version in found]
+
+
+def body_of(step: Step) -> Resource:
+    """Give the resource of an entry that writes one; raises Invalid where there is none."""
+    resource = step.entry.get("resource")
+    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+        raise Invalid("The entry needs a resource", expression=f"{place(step)}.resource")
+    return resource
+
+
+def refuse_overlap(steps: Sequence[Step]) -> None:
+    """Refuse two entries that write to one identity, naming both."""
+    seen: dict[Key, int] = {}
+    for step in steps:
+        if step.key is None or (step.unchanged and step.request.method == "POST"):
+            continue
+        for key in (step.key, *(change.key for change in step.more)):
+            if key in seen:
+                raise _overlap(seen[key], step)
+            seen[key] = step.index
+
+
+def _overlap(other: int, step: Step) -> Invalid:
+    first, second = sorted((other, step.index))
+    return Invalid(
+        f"Entries {first} and {second} write to the same resource", expression=place(step)
+    )
