@@ -24,6 +24,15 @@ class Found(Struct, frozen=True):
     problem: str = ""
 
 
+class Text(Struct, frozen=True):
+    """The JSON of one resource, not yet read, with where it stood: file, and its line from 1."""
+
+    path: str
+    place: int
+    raw: bytes
+    problem: str = ""
+
+
 class FoundMessage(Struct, frozen=True):
     """One HL7 v2 message with where it stood: file, and its place from 1; or what was wrong there."""
 
@@ -49,14 +58,31 @@ def files(paths: Iterable[Path], endings: tuple[str, ...] = _ENDINGS) -> list[Pa
 
 def resources(path: Path) -> Iterator[Found]:
     """Give the resources of one file; what cannot be read is given as a problem, not raised."""
+    return map(parsed, texts(path))
+
+
+def texts(path: Path) -> Iterator[Text]:
+    """Give the resources of one file as they are written there; a file that cannot be read as a problem."""
     try:
         with _opened(path) as stream:
-            if ".ndjson" in path.name:
-                yield from _lines(path, stream)
-            else:
-                yield _one(path, 1, stream.read())
+            if ".ndjson" not in path.name:
+                yield Text(str(path), 1, stream.read())
+                return
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield Text(str(path), number, line)
     except (OSError, EOFError) as fault:
-        yield Found(str(path), 0, None, f"cannot be read: {type(fault).__name__}")
+        yield Text(str(path), 0, b"", f"cannot be read: {type(fault).__name__}")
+
+
+def parsed(text: Text) -> Found:
+    """Give the resource of a text, or what is wrong with it."""
+    if text.problem:
+        return Found(text.path, text.place, None, text.problem)
+    try:
+        return Found(text.path, text.place, received(text.raw.removeprefix(b"\xef\xbb\xbf")))
+    except Invalid as fault:
+        return Found(text.path, text.place, None, str(fault))
 
 
 def messages(path: Path) -> Iterator[FoundMessage]:
@@ -75,16 +101,3 @@ def messages(path: Path) -> Iterator[FoundMessage]:
 
 def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
-
-
-def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[Found]:
-    for number, line in enumerate(stream, 1):
-        if line.strip():
-            yield _one(path, number, line)
-
-
-def _one(path: Path, place: int, raw: bytes) -> Found:
-    try:
-        return Found(str(path), place, received(raw.removeprefix(b"\xef\xbb\xbf")))
-    except Invalid as fault:
-        return Found(str(path), place, None, str(fault))

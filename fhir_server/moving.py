@@ -14,7 +14,7 @@ from fhir_server.store.port import Extract, Key, Method, Past, Store, Version, i
 from resources import datatypes
 
 FILE: Final = "history.ndjson"
-_GROUP: Final = 200
+_GROUP: Final = 1000
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _NOTHING: Final = msgspec.Raw(b"null")
 

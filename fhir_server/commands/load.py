@@ -14,8 +14,11 @@ from fhir_server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fhir_server.context import Context
     from fhir_server.installation import Installation
-    from fhir_server.loading import Loaded, Send
+    from fhir_server.loading.door import Door
+    from fhir_server.loading.load import Loaded, Way
+    from resources.model import Resource
 
 _SHOWN = 50
 
@@ -82,6 +85,7 @@ async def _take(house: "Installation", paths: list[Path], told: "Callable[[str],
 
     from fhir_server import moving, tenancy
 
+    _spare_the_collector()
     documents = house.services.documents
 
     async def tenant(name: str) -> None:
@@ -102,23 +106,23 @@ async def _load(given: Namespace, settings: Settings) -> int:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from fhir_server import loading
     from fhir_server.files import files
+    from fhir_server.loading import load as loading
 
     try:
         found = files(given.paths)
     except FileNotFoundError as fault:
         print(f"hounsfield: {fault}", file=sys.stderr)
-        return 2
+        return COULD_NOT
     totals = loading.Loaded()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    async with _sender(given, settings) as send:
+    async with _way(given, settings, found) as way:
         state = Path(".hounsfield-load.json") if given.base else settings.data / "load.json"
         if given.again:
             state.unlink(missing_ok=True)
         with Progress(*columns, console=Console(stderr=True)) as bar:
             shown = bar.add_task("loading")
-            async for totals in loading.load(found, send, loading.Progress(state)):
+            async for totals in loading.load(found, way, loading.Progress(state)):
                 bar.update(
                     shown, description=f"{totals.stored} stored, {len(totals.refused)} refused"
                 )
@@ -134,40 +138,61 @@ def _report(totals: "Loaded") -> int:
     return 1 if totals.refused else 0
 
 
-def _sender(given: Namespace, settings: Settings) -> "AbstractAsyncContextManager[Send]":
+def _way(
+    given: Namespace, settings: Settings, found: "list[Path]"
+) -> "AbstractAsyncContextManager[Way]":
     if given.base:
         return _remote(given.base.rstrip("/"), given.token or os.environ.get("HOUNSFIELD_TOKEN"))
-    return _here(settings)
+    return _here(settings, sum(path.stat().st_size for path in found))
 
 
 @asynccontextmanager
-async def _here(settings: Settings) -> "AsyncIterator[Send]":
-    """Give what stores in the data folder itself, through the same door as everyone."""
+async def _here(settings: Settings, size: int) -> "AsyncIterator[Way]":
+    """Give the way straight into the store of the data folder, for so many bytes."""
     from fhir_server import app, tenancy
-    from fhir_server.interactions import answer
-    from fhir_server.interactions.dispatch import dispatch
-    from fhir_server.message import FhirRequest
-    from resources.model import Resource, parse, serialise
-    from resources.outcome import FhirError
+    from fhir_server.loading.preparing import Preparing, processes_for
+    from fhir_server.loading.straight import Straight
 
     async with app.installation(settings, "http://localhost") as house:
+        _spare_the_collector()
         context = house.ours(tenancy.DEFAULT, "load")
+        with Preparing(context, processes_for(size)) as preparing:
+            yield Straight(context, preparing, _door(context))
 
-        async def send(bundle: Resource) -> tuple[int, Resource]:
-            try:
-                response = await dispatch(context, FhirRequest("POST", "", body=serialise(bundle)))
-            except FhirError as refused:
-                response = answer.failed(refused)
-            return response.status, parse(response.body)
 
-        yield send
+def _spare_the_collector() -> None:
+    """Have what lives as long as the process not looked at again, and what a group makes not so often."""
+    import gc
+
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
+def _door(context: "Context") -> "Door":
+    """Give the door of the installation itself, the same as everyone's."""
+    from fhir_server.interactions import answer
+    from fhir_server.interactions.dispatch import dispatch
+    from fhir_server.loading.door import Door
+    from fhir_server.message import FhirRequest
+    from resources.model import parse, serialise
+    from resources.outcome import FhirError
+
+    async def send(bundle: "Resource") -> "tuple[int, Resource]":
+        try:
+            response = await dispatch(context, FhirRequest("POST", "", body=serialise(bundle)))
+        except FhirError as refused:
+            response = answer.failed(refused)
+        return response.status, parse(response.body)
+
+    return Door(send)
 
 
 @asynccontextmanager
-async def _remote(base: str, token: str | None) -> "AsyncIterator[Send]":
-    """Give what posts to a running server."""
+async def _remote(base: str, token: str | None) -> "AsyncIterator[Way]":
+    """Give the way through the door of a running server."""
     import httpx
 
+    from fhir_server.loading.door import Door
     from resources.model import Resource, parse, serialise
 
     headers = {"Content-Type": "application/fhir+json"}
@@ -179,4 +204,4 @@ async def _remote(base: str, token: str | None) -> "AsyncIterator[Send]":
             response = await client.post(base, content=serialise(bundle))
             return response.status_code, parse(response.content)
 
-        yield send
+        yield Door(send)
