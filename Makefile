@@ -39,6 +39,7 @@ bench: $(VENV)/.test ## measure; prints a table and writes JSON
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.smart
 	$(PY) -m benchmarks.audit
+	$(PY) -m benchmarks.stores --sizes 20 100 --creates 1000
 
 lock: $(VENV)/.test ## pin what pyproject.toml asks for in constraints.txt; UPGRADE=1 takes the newest
 	$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)

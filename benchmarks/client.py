@@ -34,6 +34,7 @@ async def _send(job: Job) -> Measured:
     wrong = 0
 
     async def connection() -> None:
+        """Take requests until there are none, one after another, and time each in seconds."""
         nonlocal wrong
         reader, writer = await asyncio.open_connection("127.0.0.1", job.port)
         for raw in pending:

@@ -28,6 +28,7 @@ async def _send(job: Job) -> Measured:
     wrong = 0
 
     async def connection() -> None:
+        """Take messages until there are none, one after another, and time each until its ACK, in seconds."""
         nonlocal wrong
         reader, writer = await asyncio.open_connection("127.0.0.1", job.port)
         frames = Frames(1 << 20)

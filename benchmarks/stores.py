@@ -3,6 +3,8 @@
 `python -m benchmarks.stores` loads synthetic patients (60 resources each, two studies of 120 instances among
 them) at each size into a SQLite and a MongoDB of its own, a transaction a patient. At 32 clients it then
 creates Observations, once to measure time, once under strace to count what is synced to the disk.
+
+`make bench` runs it at small sizes; without any options it takes those that the limits are for.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import psutil
 from benchmarks import data
 from benchmarks.__main__ import http, run, transaction
 from benchmarks.client import Measured
-from benchmarks.database import PROGRAM, Database
+from benchmarks.replica_set import PROGRAM, ReplicaSet
 from benchmarks.server import Server
 
 STORES = ("sqlite", "mongodb")
@@ -55,7 +57,7 @@ class World:
         self._database = None
         options: dict[str, Any] = {}
         if self._kind == "mongodb":
-            made = Database(self._folder / "mongod", under=self._under[1])
+            made = ReplicaSet(self._folder / "mongod", under=self._under[1])
             self._database = self._stack.enter_context(made)
             options = {"store": made.url, "database": made.pid}
         self.server = Server(self._folder / "data", **options)
@@ -192,15 +194,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stores")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="patients")
     parser.add_argument("--creates", type=int, default=4000, help="Observations to create")
-    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--stores", nargs="+", choices=STORES, help="both, where mongod is there")
     parser.add_argument("--out", type=Path, default=Path(".data/bench-stores.json"))
     given = parser.parse_args()
-    if "mongodb" in given.stores and not PROGRAM.is_file():
+    there = PROGRAM.is_file()
+    stores = given.stores or [kind for kind in STORES if there or kind != "mongodb"]
+    if "mongodb" in stores and not there:
         parser.error("there is no mongod in .servers: run `make servers`, or leave mongodb out")
+    if given.stores is None and not there:
+        print("no mongod in .servers (make servers): SQLite alone is measured", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in given.stores:
+        for kind in stores:
             for patients in given.sizes:
                 rows.append(load(kind, patients, folder))
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)

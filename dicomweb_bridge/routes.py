@@ -268,6 +268,7 @@ def _searching(level: Level) -> Answer:
     """Search for Studies, Series or Instances (PS3.18 10.6)."""
 
     async def search(call: _Call) -> Response:
+        """Give the page of matches that the caller may see; one more is asked for to know of further ones."""
         media_type = negotiation.require_json(call.accept)
         within = call.where() if "study" in call.request.path_params else None
         asked = qido.parse(level, within, call.request.query_params.multi_items())

@@ -22,6 +22,7 @@ from dicomweb_bridge.archive import backup as images
 from dicomweb_bridge.archive.local import LocalArchive
 from fhir_server import app
 from fhir_server.app import stores
+from fhir_server.durable import sync_folder
 from fhir_server.installation import Installation
 from fhir_server.settings import Settings
 from fhir_server.statements import VERSION
@@ -142,7 +143,7 @@ def _seal(folder: Path, manifest: Manifest) -> Manifest:
         file.flush()
         os.fsync(file.fileno())
     for place in {folder, *(path.parent for path in _files(folder))}:
-        _sync(place)
+        sync_folder(place)
     return manifest
 
 
@@ -158,14 +159,6 @@ def _file(path: Path) -> File:
             digest.update(piece)
             size += len(piece)
     return File(size, digest.hexdigest())
-
-
-def _sync(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(folder: Path) -> Manifest:
@@ -202,7 +195,7 @@ async def restore(folder: Path, settings: Settings) -> Manifest:
         if data.exists():
             data.rmdir()
         beside.rename(data)
-        _sync(data.parent)
+        sync_folder(data.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest

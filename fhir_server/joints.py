@@ -231,11 +231,11 @@ class Follower:
         await self._ingest.reconcile()
         found = await self._documents.get(tenancy.DEFAULT, _FEEDS, "dicomweb")
         position = int(found.value) if found else 0
-        async for version in self._store.changes(position):
+        async for version in self._store.changes(position, _FOLLOWED):
             if version.key.type in _FOLLOWED and version.body is not None:
                 await self._told(version.key.tenant, parse(version.body))
-                kept = str(version.position).encode()
-                await self._documents.put(tenancy.DEFAULT, _FEEDS, "dicomweb", kept)
+            kept = str(version.position).encode()
+            await self._documents.put(tenancy.DEFAULT, _FEEDS, "dicomweb", kept)
 
     async def _told(self, tenant: str, resource: Resource) -> None:
         """Let the studies know; where their telling is refused, later resources do not wait for it."""

@@ -14,6 +14,7 @@ from fhir_server import registry
 from fhir_server.context import UNALTERED
 from fhir_server.interactions import offered
 from fhir_server.search import modifiers
+from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.modifier import Modifier
 from fhir_server.settings import Settings
 from operations.operation import In, Operation
@@ -66,6 +67,7 @@ class Statements:
             instantiates=self._instantiated(),
             guides=self._guides(),
             unaltered=UNALTERED,
+            unread=UNREAD,
         )
 
     def _instantiated(self) -> tuple[str, ...]:

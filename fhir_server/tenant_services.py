@@ -1,12 +1,13 @@
 """What each tenant's requests work with: the installation's services, with its uploaded search parameters."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from fhir_server.context import Services
 from fhir_server.jobs.uploaded import Checked, Indexing, Uploaded
 from fhir_server.search.plan import Planner
 from fhir_server.shelf import Shelf, Shelved
 from fhir_server.statements import Statements
+from fhir_server.store.port import Store
 
 
 class TenantServices:
@@ -41,6 +42,12 @@ class TenantServices:
             with_shelf = replace(plain, store=Shelved(plain.store, self._shelf))
             known = self._shelved[tenant] = (plain, with_shelf)
         return known[1]
+
+    def over(self, tenant: str, store: Store) -> Services:
+        """Give the services of a tenant's callers over another view of the store."""
+        services = self.shelved(tenant)
+        indexing = Indexing(store, self._uploaded, self._generation)
+        return replace(services, store=Shelved(indexing, self._shelf))
 
     def _make(self, tenant: str) -> Services:
         services, uploaded = self._services, self._uploaded

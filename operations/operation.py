@@ -102,6 +102,7 @@ def operation(
     """Declare an operation on types and levels (space-separated)."""
 
     def declare(run: Run) -> Operation:
+        """Make the declaration; the docstring of what runs is the operation's description."""
         return Operation(
             code,
             frozenset(on.split()),

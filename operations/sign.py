@@ -5,8 +5,10 @@ signer, and ChargeItem and Claim are written. The AI's Observations stay prelimi
 judges the study, not each measure.
 """
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
+
+from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, reach
@@ -83,7 +85,7 @@ async def sign(
 def _beyond_compartments(context: Context) -> Context:
     """Give the context without grants of one patient's compartment: with those nobody signs."""
     grants = tuple(grant for grant in context.access.grants if grant.patient is None)
-    return replace(context, access=replace(context.access, grants=grants))
+    return replace(context, access=dataclasses.replace(context.access, grants=grants))
 
 
 def _refuse_closed(report: Resource) -> None:

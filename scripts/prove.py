@@ -17,13 +17,15 @@ from lxml import etree
 
 ROOT = Path(__file__).resolve().parent.parent
 PROOF = ROOT / "docs" / "proof.md"
+FULL = ("--numprocesses=2", "--dist=loadfile", "--timeout=3600")
+"""As `make test` runs them, but at full size one test may take up to an hour."""
 
 
 def main() -> int:
     """Run pytest with HOUNSFIELD_PROVE=1 and write the page; gives pytest's exit status."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *sys.argv[1:]]
+        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *FULL, *sys.argv[1:]]
         environment = {**os.environ, "HOUNSFIELD_PROVE": "1"}
         status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         suites = etree.parse(report).getroot()
@@ -49,7 +51,7 @@ def _table(suites: etree._Element) -> Iterator[str]:
     for case in suites.iter("testcase"):
         row = rows[case.get("classname", "")]
         row[0] += 1
-        row[1] += case.find("failure") is not None or case.find("error") is not None
+        row[1] += _failed(case)
         row[2] += case.find("skipped") is not None
         row[3] += float(case.get("time", "0"))
     for name, (count, failed, skipped, seconds) in sorted(rows.items()):
@@ -58,8 +60,13 @@ def _table(suites: etree._Element) -> Iterator[str]:
 
 def _sentences(suites: etree._Element) -> Iterator[str]:
     for case in suites.iter("testcase"):
+        mark = "**failed:** " if _failed(case) else ""
         for shown in case.iterfind("properties/property[@name='proof']"):
-            yield f"| `{case.get('name')}` | {shown.get('value')} |"
+            yield f"| `{case.get('name')}` | {mark}{shown.get('value')} |"
+
+
+def _failed(case: etree._Element) -> bool:
+    return case.find("failure") is not None or case.find("error") is not None
 
 
 def _circumstances() -> Iterator[tuple[str, str]]:

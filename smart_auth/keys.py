@@ -17,6 +17,7 @@ import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
+from fhir_server.durable import sync_folder
 from smart_auth.records import now
 
 ALGORITHM = "RS256"
@@ -180,9 +181,7 @@ class KeyRing:
         with contextlib.suppress(FileExistsError):
             (self._folder / name).hardlink_to(draft)
         draft.unlink()
-        directory = os.open(self._folder, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        sync_folder(self._folder)
 
 
 def _made(path: Path) -> int:

@@ -108,6 +108,7 @@ def _form(smart: Smart, take: FormAnswer) -> Answer:
     """Give what answers a form from a client: JSON, an OAuth error, or nothing."""
 
     async def answer(request: Request) -> Response:
+        """Answer one form; a client that fails to prove itself counts against its address."""
         realm = await _realm(smart, request)
         if realm is None:
             return _absent()
@@ -130,6 +131,7 @@ def _userinfo(smart: Smart) -> Answer:
     """Give what answers OpenID Connect Core §5.3."""
 
     async def answer(request: Request) -> Response:
+        """Give the claims of the user to a token with the scope openid."""
         realm = await _realm(smart, request)
         if realm is None:
             return _absent()
@@ -179,6 +181,7 @@ def _register(smart: Smart) -> Answer:
     """Give what answers a client that registers itself (RFC 7591 §3)."""
 
     async def answer(request: Request) -> Response:
+        """Register one client; an initial access token, where there is one, must be good."""
         realm = await _realm(smart, request)
         if realm is None:
             return _absent()

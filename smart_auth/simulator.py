@@ -7,21 +7,16 @@ launch). An app that is launched for another user asks that user to log in.
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from smart_auth import forms
 from smart_auth.clients import list_clients
 from smart_auth.launch import PatientChoice
 from smart_auth.launch_context import ID
 from smart_auth.launches import launch_url, launchable, read
-from smart_auth.oauth_error import OAuthError
-from smart_auth.realm import Realm
+from smart_auth.own_page import OwnPage
 from smart_auth.sessions import Session, session_access
-from smart_auth.smart import Smart
 from smart_auth.users import list_users
 
-_PURPOSE = "simulator"
 _TYPES = {
     "encounter": "Encounter",
     "imagingstudy": "ImagingStudy",
@@ -29,31 +24,23 @@ _TYPES = {
 }
 
 
-class Simulator:
-    """Answers the page of one realm."""
+class Simulator(OwnPage):
+    """What may be launched for whom; its form picks the patient, or launches."""
 
-    def __init__(self, smart: Smart, realm: Realm) -> None:
-        self._smart = smart
-        self._realm = realm
+    purpose = "simulator"
+    way_back = "simulator"
+    failed = "This launch is not possible"
 
-    async def answer(self, request: Request) -> Response:
-        """Show the page, or launch the app that its form names."""
-        session = await self._smart.sessions.find(self._realm, request.headers)
-        if session is None:
-            place = self._realm.local("simulator")
-            return RedirectResponse(f"{self._realm.local('login')}?next={place}", 303)
-        try:
-            if request.method == "GET":
-                return await self._shown(session, {})
-            form = forms.once(await forms.body(request))
-            token = form.get("form_token", "")
-            if not self._smart.sessions.is_form_token(session, _PURPOSE, token):
-                return await self._shown(session, {}, status=403)
-            if form.get("decision") == "launch":
-                return await self._launched(session, form)
-            return await self._shown(session, form)
-        except OAuthError as error:
-            return self._smart.pages.message("This launch is not possible", error.description, 400)
+    async def _shown(
+        self, session: Session, asked: Mapping[str, str], *, status: int = 200
+    ) -> Response:
+        del asked  # nothing is picked but by a form of the session's own
+        return await self._picking(session, {}, status)
+
+    async def _done(self, session: Session, form: Mapping[str, str]) -> Response:
+        if form.get("decision") == "launch":
+            return await self._launched(session, form)
+        return await self._picking(session, form, 200)
 
     async def _launched(self, session: Session, form: Mapping[str, str]) -> Response:
         """Issue a launch value and open the app with it."""
@@ -75,9 +62,8 @@ class Simulator:
         )
         return RedirectResponse(launch_url(self._realm, app, value), 303)
 
-    async def _shown(
-        self, session: Session, form: Mapping[str, str], *, status: int = 200
-    ) -> Response:
+    async def _picking(self, session: Session, form: Mapping[str, str], status: int) -> Response:
+        """Show what can be picked, beside what the form has picked already."""
         tenant, access = self._realm.tenant, session_access(session)
         clients = await list_clients(self._smart.documents, tenant)
         patient = await self._patient(session, form)
@@ -91,7 +77,7 @@ class Simulator:
             "simulator",
             status,
             action=self._realm.local("simulator"),
-            form_token=self._smart.sessions.form_token(session, _PURPOSE),
+            form_token=self._form_token(session),
             apps=[one for one in clients if one.launch_uri],
             users=[
                 one for one in await list_users(self._smart.documents, tenant) if not one.issuer

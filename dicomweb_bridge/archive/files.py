@@ -13,6 +13,8 @@ import re
 import uuid
 from typing import TYPE_CHECKING, BinaryIO
 
+from fhir_server.durable import sync_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -86,10 +88,10 @@ class Files:
         target = self.path(tenant, sha256)
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync_folder(target.parent.parent)
-            _sync_folder(self._root)
+            sync_folder(target.parent.parent)
+            sync_folder(self._root)
         arrived.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def remove(self, tenant: str, sha256: str) -> None:
         """Remove a content if it is there."""
@@ -117,12 +119,3 @@ class Files:
         except FileNotFoundError:
             return None
         return found.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

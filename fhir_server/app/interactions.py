@@ -1,13 +1,12 @@
 """What interactions work with: planner, validator, policy, operations and claims, by the settings."""
 
 import secrets
-import uuid
 from dataclasses import dataclass
 
 from ai_observations.inference import InstalledModels
 from conformance import checks
 from conformance.validate import Validator
-from fhir_server import registry, tenancy
+from fhir_server import identifiers, registry, tenancy
 from fhir_server.app.clock import now
 from fhir_server.app.stores import Adapter
 from fhir_server.app.work import Work
@@ -57,7 +56,7 @@ async def services(
         validator=Validator(definitions, leeway(settings)),
         paging=Paging(await secret(store, "paging"), settings.cursor_minutes * 60_000),
         clock=now,
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=identifiers.uuid,
         policy=policy(settings),
         operations={**operations, PLACE: (made.status.route(),)},
         defer=made.deferred.defer,

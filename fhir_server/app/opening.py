@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from ai_observations import registry as models
 from ai_observations.inference import InstalledModels
@@ -14,7 +15,7 @@ from fhir_server.app import edges, interactions, stores, trail
 from fhir_server.app.interactions import Meaning
 from fhir_server.app.stores import Adapter
 from fhir_server.app.work import Contexts, work
-from fhir_server.context import Context
+from fhir_server.context import Context, Services
 from fhir_server.installation import Installation
 from fhir_server.jobs.uploaded import Uploaded
 from fhir_server.joints import VisibleStudies
@@ -87,16 +88,12 @@ async def _house(
     kept = stores.kept(settings, store)
     services = await interactions.services(settings, meaning, store, kept, (made, installed))
     services = replace(services, audit=audit.trail if audit else None)
+    open_ = settings.auth == "open"
     house = Installation(
         settings=settings,
         public_url=public_url,
         services=services,
-        tenants=TenantServices(
-            services,
-            uploaded,
-            meaning.statements,
-            stores.shelf(meaning.parameters, meaning.statements),
-        ),
+        tenants=_tenants(services, uploaded, meaning),
         statements=meaning.statements,
         uploaded=uploaded,
         reindexing=made.reindexing,
@@ -104,8 +101,8 @@ async def _house(
         care=store,
         kept=kept,
         smart=smart,
-        authorizer=OpenAuthorizer() if settings.auth == "open" else smart.authorizer,
-        limits=None if settings.auth == "open" else edges.limits(settings, store, ours),
+        authorizer=OpenAuthorizer() if open_ else smart.authorizer,
+        limits=None if open_ else edges.limits(settings, store, ours),
         archive=archive,
         ingest=edges.ingest(settings, archive, public_url, ours),
         visible=VisibleStudies(context_for),
@@ -119,3 +116,9 @@ async def _house(
         copied=store,
     )
     return house
+
+
+def _tenants(services: Services, uploaded: Uploaded, meaning: Meaning) -> TenantServices:
+    """Give the services of each tenant: ours, with what it has uploaded and what is on our own shelf."""
+    shelf = stores.shelf(meaning.parameters, meaning.statements)
+    return TenantServices(services, uploaded, meaning.statements, shelf)

@@ -1,11 +1,11 @@
 """The audit trail as the settings want it, and the doors that tell it what no interaction does."""
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from fhir_server import identifiers
 from fhir_server.app.clock import now
 from fhir_server.audit.alerts import Rules
 from fhir_server.audit.record import Record
@@ -64,8 +64,9 @@ def messages(audit: Auditing | None, receive: Receive) -> Receive:
     trail = audit.trail
 
     async def told(raw: bytes, peer: Peer) -> bytes:
+        """Answer one message, and give the trail what became of it before the answer leaves."""
         written: list[Record] = []
-        REQUEST_ID.set(uuid.uuid4().hex)
+        REQUEST_ID.set(identifiers.hexadecimal())
         WITHIN.set(written)
         answered = await receive(raw, peer)
         kind, control = _header(raw)
@@ -101,6 +102,7 @@ def job(audit: Auditing | None, kind: Kind, name: str) -> Kind:
     trail = audit.trail
 
     async def told(job: Job, progress: Progress) -> dict[str, Any]:
+        """Do one job, and give the trail how it ended, by a fault too."""
         REQUEST_ID.set(job.id)
         status = 500
         try:

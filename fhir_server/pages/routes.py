@@ -75,6 +75,7 @@ def _guarded(ports: Ports, look_: Look, answer: Answer) -> Callable[[Request], A
     """Ask for a login before answering, and tell refusals as pages."""
 
     async def guarded(request: Request) -> Response:
+        """Answer one request of a person who is logged in; send others to the login."""
         try:
             access = await ports.session(request.headers)
             if access is None:

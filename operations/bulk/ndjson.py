@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO
 
+from fhir_server.durable import sync_folder
+
 _ID = re.compile(rb'\{"resourceType":"[A-Za-z]+","id":"([A-Za-z0-9.-]+)"')
 
 
@@ -41,19 +43,10 @@ class Ndjson:
         self.close()
         if self.count:
             self._part.replace(self._file)
-            _sync_folder(self._file.parent)
+            sync_folder(self._file.parent)
         else:
             self._part.unlink()
 
     def close(self) -> None:
         """Close it, whether it is whole or not."""
         self._stream.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -5,7 +5,6 @@ versions that were current at the instant. So a write during an export neither d
 """
 
 from collections.abc import AsyncIterator, Collection
-from dataclasses import replace
 
 from msgspec import Struct, structs
 
@@ -60,7 +59,7 @@ async def pages(context: Context, asked: Asked) -> AsyncIterator[list[bytes]]:
             return
         size = max(1, sum(map(len, bodies)) // len(bodies))
         limit = max(1, min(_MOST, _BYTES // size))
-        plan = replace(plan, limit=limit, after=Cursor(found[-1].keys, found[-1].place))
+        plan = structs.replace(plan, limit=limit, after=Cursor(found[-1].keys, found[-1].place))
 
 
 async def changed(context: Context, asked: Asked) -> set[str]:
@@ -107,7 +106,7 @@ async def _asked_for(context: Context, asked: Asked, version: Version) -> bool:
     if asked.since is not None and version.updated < asked.since:
         return False
     if asked.access is not None:
-        theirs = replace(context, access=asked.access)
+        theirs = structs.replace(context, access=asked.access)
         if not reach.is_open(theirs, version):
             return False
     if not asked.of_patients or asked.type == "Patient":

@@ -2,12 +2,14 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CEILING = 400
+SEEN_AT_ONCE = 8  # lines of a function in a function
 FORBIDDEN = re.compile(
     r"(^|_)(manager|helper|util|processor|handler|base|impl|engine|dto|endpoint)s?$", re.IGNORECASE
 )
@@ -64,6 +66,29 @@ def test_every_module_class_and_public_function_says_what_it_is(trees):
             if not ast.get_docstring(node):
                 silent.append(f"{name}: {node.name}")
     assert silent == []
+
+
+def inner_functions(node: ast.AST, *, inside: bool = False) -> Iterator[ast.FunctionDef]:
+    """Give the functions that stand in other functions."""
+    for child in ast.iter_child_nodes(node):
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        if is_function and inside:
+            yield child
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from inner_functions(child, inside=inside or is_function)
+
+
+def test_a_public_function_in_a_function_says_what_it_does_unless_that_is_seen_at_once(trees):
+    silent = [
+        f"{name}:{inner.lineno} {inner.name}"
+        for name, tree in trees.items()
+        for inner in inner_functions(tree)
+        if (inner.end_lineno or 0) - inner.lineno >= SEEN_AT_ONCE
+        if not inner.name.startswith("_") and not ast.get_docstring(inner)
+    ]
+    assert silent == []
+    planted = ast.parse("def f():\n    if x:\n        def g():\n" + "            a = 1\n" * 8)
+    assert [inner.name for inner in inner_functions(planted)] == ["g"]
 
 
 def declarations(tree: ast.Module, names: tuple[str, ...]) -> int:

@@ -49,12 +49,22 @@ def test_any_contents_in_any_chunking_come_back_equal(contents, seed):
     assert all(headers == {"content-type": "application/dicom"} for headers, _ in found)
 
 
-@given(st.binary(max_size=300), st.lists(st.integers(0, 9), max_size=40))
-def test_arbitrary_bytes_are_read_or_refused_and_never_raise_anything_else(data, sizes):
+def _outcome(data, sizes):
     try:
-        asyncio.run(_read(data, sizes=sizes))
+        return asyncio.run(_read(data, sizes=sizes))
     except Malformed:
-        return
+        return Malformed
+
+
+PIECES = st.sampled_from([b"--B", b"--B\r\n", b"--B--", b"\r\n", b"a: b", b":", b"\r\n\r\n"])
+
+
+@given(
+    st.lists(PIECES | st.binary(max_size=40), max_size=12).map(b"".join),
+    st.lists(st.integers(0, 9), max_size=40),
+)
+def test_arbitrary_bytes_are_read_or_refused_alike_in_any_chunking(data, sizes):
+    assert _outcome(data, sizes) == _outcome(data, ())
 
 
 @given(st.data())

@@ -84,11 +84,18 @@ async def test_a_stopped_child_has_ended_when_stop_returns():
 
 
 async def test_a_child_that_was_never_started_can_be_stopped():
-    await Child("child", Script()).stop()
+    script = Script()
+    child = Child("child", script)
+    await child.stop()
+    assert script.runs == 0
+    assert await child.state() == "down, restarted 0 time(s)"
 
 
-async def test_a_child_that_fails_while_it_is_stopped_does_not_stop_the_others():
+async def test_a_child_that_fails_while_it_is_stopped_has_ended_all_the_same():
+    begun = asyncio.Event()
+
     async def stubborn():
+        begun.set()
         try:
             await asyncio.sleep(3600)
         finally:
@@ -96,8 +103,10 @@ async def test_a_child_that_fails_while_it_is_stopped_does_not_stop_the_others()
 
     child = Child("child", stubborn)
     child.start()
-    await asyncio.sleep(0.01)
+    await begun.wait()
+    assert await child.state() == "ok"
     await child.stop()
+    assert await child.state() == "down, restarted 0 time(s)"
 
 
 async def test_waits_grow_with_each_failure():

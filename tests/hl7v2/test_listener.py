@@ -182,10 +182,12 @@ async def test_a_connection_lost_in_the_middle_of_a_message_takes_nothing():
 
 async def test_a_connection_lost_while_a_message_is_done_does_not_stop_it():
     began, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    seen = []
 
     async def receive(raw, _):
         began.set()
         await go.wait()
+        seen.append(raw)
         done.set()
         return ack(raw)
 
@@ -196,6 +198,7 @@ async def test_a_connection_lost_while_a_message_is_done_does_not_stop_it():
         writer.transport.abort()
         go.set()
         await done.wait()
+    assert seen == [message()]
 
 
 async def test_stopping_lets_the_message_that_is_done_be_answered_and_no_further_one_begin():

@@ -1,8 +1,9 @@
 """Patient/$everything, $disclosures, $erase: one person's record, who saw it, and its end."""
 
-from dataclasses import replace
+from dataclasses import replace as with_
 
 import pytest
+from msgspec.structs import replace
 
 from fhir_server.access import LETTERS, Access, Grant
 
@@ -10,7 +11,7 @@ from fhir_server.access import LETTERS, Access, Grant
 @pytest.fixture
 def world(world):
     services = replace(world.context.services, purge=world.store.purge)
-    return replace(world, context=replace(world.context, services=services))
+    return with_(world, context=replace(world.context, services=services))
 
 
 def of(patient, id_, day):

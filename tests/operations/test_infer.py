@@ -1,11 +1,12 @@
 """ImagingStudy/$infer: who may start a model on what, and what they are answered."""
 
 import json
-from dataclasses import replace
+from dataclasses import replace as with_
 
 import pytest
 import small_study
 from job_world import BASE, job_id, limited, outcome_of
+from msgspec.structs import replace
 
 from ai_observations.inference import InstalledModels
 
@@ -64,7 +65,7 @@ async def test_a_model_that_does_not_suit_or_is_not_there_is_422_and_nothing_is_
     story, tmp_path
 ):
     without = replace(story.context.services, models=InstalledModels(tmp_path / "empty"))
-    bare = replace(story, context=replace(story.context, services=without))
+    bare = with_(story, context=replace(story.context, services=without))
     await story.put(small_study.study("mr", modality="MR"), small_study.study("xx", modality="XX"))
     for id_, model, told in (
         ("mr", "brain-volume", "make install"),
@@ -82,7 +83,7 @@ async def test_a_model_that_does_not_suit_or_is_not_there_is_422_and_nothing_is_
 
 async def test_a_server_without_models_says_so(story):
     none = replace(story.context.services, models=None)
-    bare = replace(story, context=replace(story.context, services=none))
+    bare = with_(story, context=replace(story.context, services=none))
     assert outcome_of(await bare.call("POST", PLACE))[:2] == (400, "not-supported")
 
 

@@ -1,26 +1,14 @@
 """$validate: at type and instance, by mode, by profiles; and what a write does about claimed profiles."""
 
 import pytest
+from fhir_package import PROFILE, named
 from job_world import limited, opened
 
 from fhir_server.interactions.profiles import CLAIMED, SETTINGS
 
-URL = "https://example.org/StructureDefinition/named"
-NAMED = {
-    "resourceType": "StructureDefinition",
-    "id": "named",
-    "url": URL,
-    "name": "Named",
-    "status": "active",
-    "kind": "resource",
-    "abstract": False,
-    "type": "Patient",
-    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
-    "derivation": "constraint",
-    "differential": {"element": [{"id": "Patient.name", "path": "Patient.name", "min": 1}]},
-}
+NAMED = named()
 RIGHT = {"resourceType": "Patient", "active": True}
-CLAIMING = {**RIGHT, "meta": {"profile": [URL]}}
+CLAIMING = {**RIGHT, "meta": {"profile": [PROFILE]}}
 
 
 def errors(outcome):
@@ -58,7 +46,7 @@ DIV = '<div xmlns="http://www.w3.org/1999/xhtml">A</div>'
 async def test_a_named_profile_is_asked_and_what_it_must_support_is_told(world):
     supported = {**NAMED["differential"]["element"][0], "mustSupport": True}
     await world.put({**NAMED, "differential": {"element": [supported]}})
-    told = await world.give("POST", f"Patient/$validate?profile={URL}", RIGHT)
+    told = await world.give("POST", f"Patient/$validate?profile={PROFILE}", RIGHT)
     assert errors(told) == ["Patient.name"]
     assert "mustSupport, not there: Patient.name" in str(told)
 
@@ -71,7 +59,7 @@ async def test_a_profile_that_is_not_known_is_a_warning_that_names_it(world):
 
 async def test_a_changed_or_deleted_profile_counts_at_once(world):
     await world.put(NAMED)
-    asked = ("POST", f"Patient/$validate?profile={URL}", RIGHT)
+    asked = ("POST", f"Patient/$validate?profile={PROFILE}", RIGHT)
     assert errors(await world.give(*asked)) == ["Patient.name"]
     other = {"id": "Patient.gender", "path": "Patient.gender", "min": 1}
     await world.put({**NAMED, "differential": {"element": [other]}})
@@ -83,7 +71,9 @@ async def test_a_changed_or_deleted_profile_counts_at_once(world):
 async def test_an_instance_is_validated_as_it_is_stored(world):
     await world.put(NAMED, {**RIGHT, "id": "p"})
     assert errors(await world.give("GET", "Patient/p/$validate")) == []
-    assert errors(await world.give("GET", f"Patient/p/$validate?profile={URL}")) == ["Patient.name"]
+    assert errors(await world.give("GET", f"Patient/p/$validate?profile={PROFILE}")) == [
+        "Patient.name"
+    ]
     assert (await world.call("GET", "Patient/none/$validate")).status == 404
 
 
@@ -170,7 +160,9 @@ async def test_updates_patches_and_transactions_are_held_to_it_too(policy):
     assert ((await world.call("PATCH", "Patient/p", patch, **kind)).status == 422) is refused
     entry = {"resource": CLAIMING, "request": {"method": "POST", "url": "Patient"}}
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
-    assert ((await world.call("POST", "", bundle)).status == 422) is refused
+    answered = await world.call("POST", "", bundle)
+    assert (answered.status == 422) is refused
+    assert (b"Bundle.entry[0].resource.name" in answered.body) is refused
 
 
 async def test_a_tenant_overrides_the_setting(policy):

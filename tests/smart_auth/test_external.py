@@ -299,7 +299,8 @@ async def test_its_keys_may_rotate(here, outside):
     await world.access(outside_token(outside))
     outside.smart.keys.rotate()
     world.clock.forward(6)
-    await world.access(outside_token(outside, jti="2"))
+    assert (await world.access(outside_token(outside, jti="2"))).patient == "ann"
+    assert outside.requests.count("/auth/jwks") == 2
 
 
 async def test_a_patient_whom_we_do_not_know_is_nobody(here, outside):

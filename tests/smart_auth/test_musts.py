@@ -8,12 +8,11 @@ import hashlib
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from musts import Table
+from musts import BCP, ISSUER, OAUTH, PKCE, SMART, Table
 
 BASE = "http://127.0.0.1:8080"
 FHIR = f"{BASE}/fhir"
 CALLBACK = "http://127.0.0.1:9000/callback"
-SMART, OAUTH, PKCE, BCP, MIX = "SMART 2.2", "RFC 6749", "RFC 7636", "RFC 9700", "RFC 9207"
 TABLE = Table()
 must = TABLE.must
 
@@ -229,20 +228,20 @@ async def redirects_do_not_repeat_forms(world, secret):
     assert posted.status_code == 303
 
 
-@must(MIX, "2", "the answer names the issuer, also with an error")
+@must(ISSUER, "2", "the answer names the issuer, also with an error")
 @must(BCP, "4.4.2.1", "a client can tell a mix-up of servers by it")
 async def the_answer_names_its_issuer(world, secret):
     assert (await world.authorize())["iss"] == BASE
     assert sent_back(await authorize(world, response_type="x"))["iss"] == BASE
 
 
-@must(MIX, "3", "the document says that the answer does")
+@must(ISSUER, "3", "the document says that the answer does")
 async def the_document_says_that_answers_name_the_issuer(world, secret):
     told = (await document(world)).json()
     assert told["authorization_response_iss_parameter_supported"] is True
 
 
-@must(MIX, "2.4", "a code of one issuer is nothing at another")
+@must(ISSUER, "2.4", "a code of one issuer is nothing at another")
 async def a_code_of_another_issuer_is_nothing(world, secret):
     code = (await world.authorize())["code"]
     form = {

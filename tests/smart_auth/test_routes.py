@@ -61,6 +61,9 @@ async def test_the_openid_document_is_valid_by_authlib(world, monkeypatch):
         k: v.replace("http://127.0.0.1:8080", "https://server.example") if isinstance(v, str) else v
         for k, v in told.items()
     }
+    for wrong in ({"jwks_uri": None}, {"response_types_supported": None}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            OpenIDProviderMetadata(secure | wrong).validate()
     OpenIDProviderMetadata(secure).validate()
 
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from token_requests import error, refresh
 
 from fhir_server.access import Grant
 from smart_auth.scopes import MUST_BE_NAMED
@@ -20,12 +21,6 @@ RS = frozenset("rs")
 def of_people(*parts):
     """A grant of a person's scopes, which reach types of their own by name only."""
     return Grant(*parts, apart=MUST_BE_NAMED)
-
-
-def refused(response, error, status=400):
-    assert response.status_code == status, response.text
-    assert response.json()["error"] == error
-    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_code_becomes_a_token_with_its_patient(world):
@@ -73,34 +68,34 @@ async def test_an_id_token_is_no_access_token(world):
 )
 async def test_a_code_that_does_not_fit_its_request_is_refused(world, changes):
     got = await world.authorize()
-    refused(await world.token(got["code"], **changes), "invalid_grant")
+    assert error(await world.token(got["code"], **changes)) == (400, "invalid_grant")
 
 
 @pytest.mark.parametrize("missing", ["code", "redirect_uri", "code_verifier", "grant_type"])
 async def test_what_is_missing_is_named(world, missing):
     got = await world.authorize()
     response = await world.token(got["code"], **{missing: None})
-    refused(response, "invalid_request")
+    assert error(response) == (400, "invalid_request")
     assert missing in response.json()["error_description"]
 
 
 async def test_a_wrong_verifier_spends_the_code(world):
     got = await world.authorize()
-    refused(await world.token(got["code"], code_verifier="w" * 64), "invalid_grant")
-    refused(await world.token(got["code"]), "invalid_grant")
+    assert error(await world.token(got["code"], code_verifier="w" * 64)) == (400, "invalid_grant")
+    assert error(await world.token(got["code"])) == (400, "invalid_grant")
 
 
 async def test_a_code_expires_after_a_minute(world):
     got = await world.authorize()
     world.clock.forward(60)
-    refused(await world.token(got["code"]), "invalid_grant")
+    assert error(await world.token(got["code"])) == (400, "invalid_grant")
 
 
 async def test_a_replayed_code_is_refused_and_takes_its_tokens_back(world):
     got = await world.authorize()
     answer = (await world.token(got["code"])).json()
     await world.access(answer["access_token"])
-    refused(await world.token(got["code"]), "invalid_grant")
+    assert error(await world.token(got["code"])) == (400, "invalid_grant")
     response = await world.http.get(
         "/fhir/Patient", headers={"Authorization": f"Bearer {answer['access_token']}"}
     )
@@ -110,7 +105,7 @@ async def test_a_replayed_code_is_refused_and_takes_its_tokens_back(world):
         "refresh_token": answer["refresh_token"],
         "client_id": "app",
     }
-    refused(await world.post(form), "invalid_grant")
+    assert error(await world.post(form)) == (400, "invalid_grant")
 
 
 async def test_of_two_exchanges_at_once_at_most_one_succeeds(world):
@@ -122,13 +117,8 @@ async def test_of_two_exchanges_at_once_at_most_one_succeeds(world):
 async def test_a_foreign_clients_code_is_refused_and_not_spent(world, secret):
     got = await world.authorize()
     form = {"client_id": "web", "client_secret": secret["web"]}
-    refused(await world.token(got["code"], **form), "invalid_grant")
+    assert error(await world.token(got["code"], **form)) == (400, "invalid_grant")
     assert (await world.token(got["code"])).status_code == 200
-
-
-async def refresh(world, token, **more):
-    form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": "app"}
-    return await world.post(form | more)
 
 
 async def test_a_refresh_token_is_replaced_at_each_use(world):
@@ -145,8 +135,8 @@ async def test_a_refresh_token_is_replaced_at_each_use(world):
 async def test_a_reused_refresh_token_takes_the_whole_line_back(world):
     first = await world.tokens()
     second = (await refresh(world, first["refresh_token"])).json()
-    refused(await refresh(world, first["refresh_token"]), "invalid_grant")
-    refused(await refresh(world, second["refresh_token"]), "invalid_grant")
+    assert error(await refresh(world, first["refresh_token"])) == (400, "invalid_grant")
+    assert error(await refresh(world, second["refresh_token"])) == (400, "invalid_grant")
     for answer in (first, second):
         response = await world.http.get(
             "/fhir/Patient", headers={"Authorization": f"Bearer {answer['access_token']}"}
@@ -159,9 +149,9 @@ async def test_a_public_client_may_refresh_without_its_name(world):
     form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
     second = await world.post(form)
     assert second.status_code == 200
-    refused(await world.post(form), "invalid_grant")
+    assert error(await world.post(form)) == (400, "invalid_grant")
     unknown = await world.post(form | {"refresh_token": "unknown"})
-    refused(unknown, "invalid_client", 401)
+    assert error(unknown) == (401, "invalid_client")
 
 
 async def test_a_confidential_client_may_not_refresh_without_its_proof(world):
@@ -174,8 +164,8 @@ async def test_a_confidential_client_may_not_refresh_without_its_proof(world):
     form = {"client_id": "safe", "client_secret": hidden}
     first = (await world.token(got["code"], **form)).json()
     unnamed = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-    refused(await world.post(unnamed), "invalid_client", 401)
-    refused(await world.post(unnamed | {"client_id": "safe"}), "invalid_client", 401)
+    assert error(await world.post(unnamed)) == (401, "invalid_client")
+    assert error(await world.post(unnamed | {"client_id": "safe"})) == (401, "invalid_client")
     assert (await world.post(unnamed | form)).status_code == 200
 
 
@@ -189,9 +179,9 @@ async def test_of_two_refreshes_at_once_at_most_one_succeeds(world):
 async def test_a_refresh_may_narrow_the_scope_and_not_widen_it(world):
     first = await world.tokens()
     wide = await refresh(world, first["refresh_token"], scope="patient/*.cruds")
-    refused(wide, "invalid_scope")
+    assert error(wide) == (400, "invalid_scope")
     broken = await refresh(world, first["refresh_token"], scope="patient/*.sr")
-    refused(broken, "invalid_scope")
+    assert error(broken) == (400, "invalid_scope")
     narrow = await refresh(world, first["refresh_token"], scope="patient/Observation.rs")
     assert narrow.json()["scope"] == "patient/Observation.rs"
     access = await world.access(narrow.json()["access_token"])
@@ -203,7 +193,7 @@ async def test_a_refresh_may_narrow_the_scope_and_not_widen_it(world):
 async def test_a_refresh_token_expires_after_90_days(world):
     first = await world.tokens()
     world.clock.forward(90 * 24 * 3600)
-    refused(await refresh(world, first["refresh_token"]), "invalid_grant")
+    assert error(await refresh(world, first["refresh_token"])) == (400, "invalid_grant")
 
 
 async def test_without_offline_or_online_access_there_is_no_refresh_token(world):
@@ -220,13 +210,13 @@ async def test_online_access_ends_with_the_session(world):
     first = (await world.token(code)).json()
     second = (await refresh(world, first["refresh_token"])).json()
     await browser.submit(await browser.get("/auth/logout"))
-    refused(await refresh(world, second["refresh_token"]), "invalid_grant")
+    assert error(await refresh(world, second["refresh_token"])) == (400, "invalid_grant")
 
 
 async def test_another_clients_refresh_token_is_refused(world, secret):
     first = await world.tokens()
     form = {"client_id": "web", "client_secret": secret["web"]}
-    refused(await refresh(world, first["refresh_token"], **form), "invalid_grant")
+    assert error(await refresh(world, first["refresh_token"], **form)) == (400, "invalid_grant")
     assert (await refresh(world, first["refresh_token"])).status_code == 200
 
 
@@ -256,17 +246,17 @@ async def test_a_service_is_given_what_it_may_have_at_most(world, scope, given_)
 
 @pytest.mark.parametrize("scope", ["patient/*.rs", "system/*.cud", "openid", "system/*.sr"])
 async def test_a_service_that_may_have_nothing_of_it_is_refused(world, scope):
-    refused(await world.backend(world.assertion(), scope=scope), "invalid_scope")
+    assert error(await world.backend(world.assertion(), scope=scope)) == (400, "invalid_scope")
 
 
 async def test_a_service_must_name_its_scope(world):
-    refused(await world.backend(world.assertion(), scope=""), "invalid_request")
+    assert error(await world.backend(world.assertion(), scope="")) == (400, "invalid_request")
 
 
 async def test_an_assertion_is_good_once(world):
     assertion = world.assertion()
     assert (await world.backend(assertion)).status_code == 200
-    refused(await world.backend(assertion), "invalid_client", 401)
+    assert error(await world.backend(assertion)) == (401, "invalid_client")
 
 
 async def test_of_the_same_assertion_sent_at_once_one_is_good(world):
@@ -306,7 +296,7 @@ NOW = 1_800_000_000
     ],
 )
 async def test_an_assertion_with_wrong_claims_is_refused(world, changes):
-    refused(await world.backend(world.assertion(**changes)), "invalid_client", 401)
+    assert error(await world.backend(world.assertion(**changes))) == (401, "invalid_client")
 
 
 async def test_an_assertion_of_another_key_or_form_is_refused(world):
@@ -328,7 +318,7 @@ async def test_an_assertion_of_another_key_or_form_is_refused(world):
         "x",
         "." * 5,
     ):
-        refused(await world.backend(wrong), "invalid_client", 401)
+        assert error(await world.backend(wrong)) == (401, "invalid_client")
     assert (await world.backend(good)).status_code == 200
 
 
@@ -337,35 +327,38 @@ async def test_the_public_key_is_not_taken_for_a_shared_secret(world, confuse, a
     public = world.keys["RS384"].as_pem(private=False)
     claims = jwt.decode(world.assertion(), world.keys["RS384"], algorithms=["RS384"]).claims
     confused = confuse({"alg": alg, "kid": "RS384"}, claims, public)
-    refused(await world.backend(confused), "invalid_client", 401)
+    assert error(await world.backend(confused)) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize("alg", ["RS256", "PS384", "ES256"])
 async def test_other_algorithms_are_refused(world, alg):
     key = ECKey.generate_key("P-256") if alg == "ES256" else world.keys["RS384"]
     key = key if alg == "ES256" else RSAKey.import_key(key.as_pem(private=True))
-    refused(await world.backend(world.assertion(alg, key=key)), "invalid_client", 401)
+    assert error(await world.backend(world.assertion(alg, key=key))) == (401, "invalid_client")
 
 
 async def test_a_client_without_keys_may_not_use_client_credentials(world, secret):
     form = {"grant_type": "client_credentials", "scope": "system/*.rs"}
     web = form | {"client_id": "web", "client_secret": secret["web"]}
-    refused(await world.post(web), "unauthorized_client")
-    refused(await world.post(form | {"client_id": "app"}), "unauthorized_client")
+    assert error(await world.post(web)) == (400, "unauthorized_client")
+    assert error(await world.post(form | {"client_id": "app"})) == (400, "unauthorized_client")
 
 
 @pytest.mark.parametrize("kind", ["password", "implicit", "urn:x"])
 async def test_other_grant_types_are_refused(world, kind):
-    refused(await world.post({"grant_type": kind}), "unsupported_grant_type")
+    assert error(await world.post({"grant_type": kind})) == (400, "unsupported_grant_type")
 
 
 async def test_json_and_repeated_parameters_are_refused(world):
-    refused(await world.http.post("/auth/token", json={"grant_type": "x"}), "invalid_request")
+    got = await world.http.post("/auth/token", json={"grant_type": "x"})
+    assert error(got) == (400, "invalid_request")
     body = "grant_type=refresh_token&grant_type=refresh_token"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    refused(await world.http.post("/auth/token", content=body, headers=headers), "invalid_request")
+    got = await world.http.post("/auth/token", content=body, headers=headers)
+    assert error(got) == (400, "invalid_request")
     huge = "a=" + "x" * 70_000
-    refused(await world.http.post("/auth/token", content=huge, headers=headers), "invalid_request")
+    got = await world.http.post("/auth/token", content=huge, headers=headers)
+    assert error(got) == (400, "invalid_request")
 
 
 NAMES = [

@@ -5,8 +5,11 @@ import contextlib
 import json
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as with_
 from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
 
 import operations
 from ai_observations import registry as models
@@ -88,7 +91,7 @@ class World:
 
     def as_(self, access):
         """Give the same world to another caller."""
-        return replace(self, access=access, context=replace(self.context, access=access))
+        return with_(self, access=access, context=replace(self.context, access=access))
 
     async def call(self, method, url, body=None, **headers):
         """Call as an edge does, and give the response, an error's too."""

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+SMART, OIDC, OAUTH, BEARER, PKCE = "SMART 2.2", "OIDC Core", "RFC 6749", "RFC 6750", "RFC 7636"
+REVOKE, ASSERTION, ASK = "RFC 7009", "RFC 7523", "RFC 7662"
+JWT, ISSUER, BCP = "RFC 8725", "RFC 9207", "RFC 9700"
+
 
 @dataclass(frozen=True)
 class Must:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
 import stored
+from msgspec.structs import replace
 
 from fhir_server.access import everything
 from fhir_server.interactions.writing import body
@@ -107,6 +107,10 @@ class ThreeWays:
         """Give the ids that all find, in their order, after asserting that they agree."""
         return self._runner.run(self.ids(type_, query))
 
+    def each(self, type_: str, query: str) -> list[list[str]]:
+        """Give the ids that each finds, in their order, the meaning first."""
+        return self._runner.run(self._each(type_, query))
+
     async def fill(
         self, resources: Iterable[Mapping[str, Any]], tenant: str = stored.TENANT
     ) -> None:
@@ -118,35 +122,35 @@ class ThreeWays:
 
     async def ids(self, type_: str, query: str) -> list[str]:
         """Give the ids that all find, in their order, after asserting that they agree."""
-        asked = plan(type_, query)
-        found = [await _ids(store, asked) for store in self.all]
+        found = await self._each(type_, query)
         assert found[1] == found[0], ("SQLite", query)
         assert found[2] == found[0], ("MongoDB", query)
         return found[0]
 
-    def agree(self, asked: Plan) -> list[Key]:
-        """Give the keys that all find, after asserting that they agree: at once, in two pages, counted."""
-        return self._runner.run(self._agreed(asked))
+    async def _each(self, type_: str, query: str) -> list[list[str]]:
+        asked = plan(type_, query)
+        return [await _ids(store, asked) for store in self.all]
 
-    async def _agreed(self, asked: Plan) -> list[Key]:
+    def pages(self, asked: Plan) -> list[list[tuple[Key, Any]]]:
+        """Give what each finds with its sort keys, the meaning first: at once, in two pages, counted."""
+        return self._runner.run(self._pages(asked))
+
+    async def _pages(self, asked: Plan) -> list[list[tuple[Key, Any]]]:
         whole = await paged(self.memory, asked, 1_000)
-        for store in self.all:
-            pages = await paged(store, asked, max(2, len(whole) // 2 + 1))
-            assert pages == whole, (store, asked)
-            assert await store.count(asked) == len(whole), (store, asked)
-        assert await paged(self.sqlite, asked, 1_000) == whole, asked
-        return [key for key, _ in whole]
+        found = [await paged(store, asked, max(2, len(whole) // 2 + 1)) for store in self.all]
+        assert [await store.count(asked) for store in self.all] == [len(one) for one in found]
+        return [whole, *found, await paged(self.sqlite, asked, 1_000)]
 
 
 async def paged(store: Any, asked: Plan, size: int) -> list[tuple[Key, Any]]:
     """Give keys and sort keys of all that is found, read page by page."""
     found: list[tuple[Key, Any]] = []
     while True:
-        page = await store.search(dataclasses.replace(asked, limit=size))
+        page = await store.search(replace(asked, limit=size))
         found += [(match.version.key, match.keys) for match in page]
         if len(page) < size:
             return found
-        asked = dataclasses.replace(asked, after=Cursor(page[-1].keys, page[-1].place))
+        asked = replace(asked, after=Cursor(page[-1].keys, page[-1].place))
 
 
 async def _ids(store: Any, asked: Plan) -> list[str]:

@@ -17,7 +17,7 @@ _OPTIONS = "--bind_ip 127.0.0.1 --nounixsocket --replSet bench --oplogSize 512 -
 _START_S = 60.0
 
 
-class Database:
+class ReplicaSet:
     """`mongod` as a child process; `under` is a command that it is run under, `gigabytes` its cache."""
 
     def __init__(self, folder: Path, *, gigabytes: float = 1.0, under: Sequence[str] = ()) -> None:
