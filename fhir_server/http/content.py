@@ -2,18 +2,17 @@
 
 import asyncio
 import gzip
-import zlib
 from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive
 
+from fhir_server.http.unpacking import Unpacking
 from resources.outcome import Invalid, TooLarge, UnsupportedMediaType
 
 WORTH = 4096
 """A smaller answer is not compressed: it would cost more than it saves."""
 _ON_LOOP = 65_536
 _LEVEL = 1
-_MEMBERS = 10_000
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _TEXTS = ("json", "xml", "/javascript", "/rtf")
@@ -58,37 +57,11 @@ async def pieces(receive: Receive, headers: Mapping[str, str], limit: int) -> As
 
 
 def _unpacked(raw: bytes, limit: int) -> bytes:
-    """Unpack gzip, never to more than the limit, however well it was packed.
-
-    It may have several members (RFC 1952 2.2), whose contents follow one another.
-    """
-    packed_, members, size, at = memoryview(raw), list[bytes](), 0, 0
-    for _ in range(_MEMBERS):
-        member, at = _member(packed_, at, limit + 1 - size)
-        size += len(member)
-        if size > limit:
-            raise TooLarge(f"A body may have {limit} bytes once it is unpacked")
-        members.append(member)
-        if at == len(raw):
-            return members[0] if len(members) == 1 else b"".join(members)
-    raise TooLarge(f"A gzip body may have {_MEMBERS} members")
-
-
-def _member(raw: memoryview, at: int, most: int) -> tuple[bytes, int]:
-    """Unpack the member that begins at a place, up to `most` bytes of it; gives it and where it ends."""
-    unpacker, parts, size = zlib.decompressobj(wbits=31), list[bytes](), 0
-    while not unpacker.eof and size < most:
-        if at >= len(raw):
-            raise Invalid("The gzip body is cut short", issue="incomplete")
-        piece = raw[at : at + _ON_LOOP]
-        try:
-            part = unpacker.decompress(piece, most - size)
-        except zlib.error:
-            raise Invalid("The body is not gzip, as Content-Encoding says") from None
-        at += len(piece)
-        size += len(part)
-        parts.append(part)
-    return b"".join(parts), at - len(unpacker.unused_data)
+    """Unpack gzip, never to more than the limit, however well it was packed."""
+    unpacking = Unpacking(limit)
+    unpacked = b"".join(unpacking.pieces(memoryview(raw)))
+    unpacking.end()
+    return unpacked
 
 
 def packable(media_type: str) -> bool:

@@ -4,9 +4,9 @@ https://hl7.org/fhir/R4/binary.html#rest. Its SHA-256 is made as it comes; nothi
 """
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -14,9 +14,9 @@ from typing import BinaryIO, cast
 from starlette.types import Receive
 
 from fhir_server.http import content
+from fhir_server.http.unpacking import Unpacking
 from fhir_server.store.out_of_line import LARGE
 from fhir_server.store.port import Brought
-from resources.outcome import Invalid, TooLarge
 
 _PIECE = 1 << 20
 
@@ -31,14 +31,14 @@ async def read(
     pieces = content.pieces(receive, headers, limit)
     if content.is_packed(headers):
         pieces = _unpacked(pieces, limit)
-    spool = _Spool(folder)
-    try:
+    with contextlib.ExitStack() as stack:
+        spool = _Spool(folder)
+        stack.callback(spool.close)
         async for piece in pieces:
             await spool.add(piece)
-        return await spool.done()
-    except BaseException:
-        spool.close()
-        raise
+        done = await spool.done()
+        stack.pop_all()  # whoever gets the file closes it
+    return done
 
 
 class _Spool:
@@ -83,19 +83,9 @@ class _Spool:
 
 
 async def _unpacked(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Unpack gzip piece by piece, never to more than the limit, however well it was packed."""
-    unpacker, size = zlib.decompressobj(wbits=31), 0
+    """Unpack gzip piece by piece."""
+    unpacking = Unpacking(limit)
     async for packed in pieces:
-        left = packed
-        while left and not unpacker.eof:
-            try:
-                piece = unpacker.decompress(left, _PIECE)
-            except zlib.error:
-                raise Invalid("The body is not gzip, as Content-Encoding says") from None
-            size += len(piece)
-            if size > limit:
-                raise TooLarge(f"A body may have {limit} bytes once it is unpacked")
+        for piece in unpacking.pieces(packed):
             yield piece
-            left = unpacker.unconsumed_tail
-    if not unpacker.eof:
-        raise Invalid("The gzip body is cut short", issue="incomplete")
+    unpacking.end()

@@ -305,7 +305,8 @@ async def test_a_large_content_comes_packed_and_goes_within_every_form(client):
     data = os.urandom(out_of_line.LARGE) + bytes(out_of_line.LARGE + 1)
     sent = {"Content-Type": "application/pdf", "Content-Encoding": "gzip"}
     outcome = {"Prefer": "return=OperationOutcome"}
-    made = await client.put("/Binary/b", content=gzip.compress(data), headers=sent | outcome)
+    members = gzip.compress(data[:300_000]) + gzip.compress(data[300_000:])
+    made = await client.put("/Binary/b", content=members, headers=sent | outcome)
     assert made.status_code == 201
     assert {issue["severity"] for issue in made.json()["issue"]} == {"information"}
     assert (await client.get("/Binary/b", headers=PDF)).content == data
