@@ -11,6 +11,11 @@ from typing import Literal, Self
 
 import psutil
 
+_SETTLED_S = 180.0
+_LOOK_S = 2.0
+_IDLE = 0.025
+"""A server, or its database, that uses less of a processor than this is at rest."""
+
 
 class Server:
     """`hounsfield serve` as a child process, open and without MLLP unless asked for.
@@ -79,6 +84,18 @@ class Server:
         """Give the CPU time that the server's processes have used, in seconds."""
         times = [one.cpu_times() for one in self._processes()]
         return float(sum(spent.user + spent.system for spent in times))
+
+    def settle(self) -> float:
+        """Wait until nothing is left to do, AuditEvents told too; gives the CPU seconds used until then."""
+        end = time.monotonic() + _SETTLED_S
+        before = self.cpu_seconds()
+        while time.monotonic() < end:
+            time.sleep(_LOOK_S)
+            spent = self.cpu_seconds()
+            if spent - before < _IDLE * _LOOK_S:
+                return spent
+            before = spent
+        raise RuntimeError("the server does not come to rest")
 
     def waited_seconds(self) -> float:
         """Give how long the server's event loop was ready to run and had no processor (Linux; else 0)."""
