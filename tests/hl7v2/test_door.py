@@ -11,7 +11,7 @@ from fhir_server import app
 from fhir_server.hl7v2 import mllp
 from fhir_server.hl7v2.door import Interactions
 from fhir_server.hl7v2.inbox import Inbox
-from fhir_server.hl7v2.listener import Listener, Peer
+from fhir_server.hl7v2.listener import Limits, Listener, Peer
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest
 from fhir_server.settings import Settings
@@ -130,9 +130,9 @@ async def test_racing_messages_about_one_patient_make_one_patient(inbox, search,
 async def test_over_mllp_messages_of_many_senders_are_committed_when_acknowledged(
     inbox, search, adt, size
 ):
-    listener = Listener("127.0.0.1", 0, inbox.receive)
-    await listener.start()
     count = size(10, 500)
+    listener = Listener("127.0.0.1", 0, inbox.receive, limits=Limits(connections=count))
+    await listener.start()
     took = []
 
     async def one(n):
