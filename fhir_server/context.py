@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -103,7 +104,10 @@ class Route:
 
 
 class Services(Struct, frozen=True):
-    """What the composition root built, shared by every request."""
+    """What the composition root built, shared by every request.
+
+    `line` is where writers stand that others overtook several times.
+    """
 
     store: Store
     documents: Documents
@@ -124,6 +128,7 @@ class Services(Struct, frozen=True):
     wake: Callable[[], None] = lambda: None
     purge: Callable[[Key], Awaitable[int]] | None = None
     audit: Auditor | None = None
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Context(Struct, frozen=True):

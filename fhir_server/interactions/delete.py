@@ -1,21 +1,19 @@
 """Interaction delete, conditional delete included: https://hl7.org/fhir/R4/http.html#delete"""
 
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
 from fhir_server.interactions.preconditions import expected, stale
+from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.values import no_values
 from fhir_server.store.port import Change, Key, Version, VersionConflict, VersionIs
 from resources.model import serialise
-from resources.outcome import Conflict, NotFound, information
-
-_ROUNDS: Final = 20
+from resources.outcome import NotFound, information
 
 
 async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
@@ -35,17 +33,16 @@ async def conditional_delete(context: Context, request: FhirRequest, type_: str)
     More matches than may be deleted are refused with 412, as is If-Match where not one alone matches.
     """
     known_type(context, type_)
-    for _ in range(_ROUNDS):
+
+    async def attempt() -> FhirResponse:
         found = await matching(context, request, type_)
         if not found:
             return FhirResponse(204)
         if len(found) == 1:
             return await _removed(context, request, found[0])
-        try:
-            return await _all_removed(context, request, found)
-        except VersionConflict:
-            continue  # one of them was changed meanwhile, and may match no more
-    raise Conflict("What matches is changed by others all the time; send it again")
+        return await _all_removed(context, request, found)
+
+    return await won(context, attempt)
 
 
 async def matching(context: Context, request: FhirRequest, type_: str) -> Sequence[Version]:
@@ -64,10 +61,13 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> Sequen
 async def _all_removed(
     context: Context, request: FhirRequest, found: Sequence[Version]
 ) -> FhirResponse:
-    """Delete several as they were found, all or none; raises VersionConflict."""
+    """Delete several as they were found, all or none; raises Overtaken where one was changed meanwhile."""
     changes = tuple(deletion(version.key) for version in found)
     await referential.refuse(context, changes)
-    await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
+    try:
+        await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
+    except VersionConflict:  # it may match no more
+        raise Overtaken from None
     return _told(request, FhirResponse(204), f"{len(found)} resources were deleted")
 
 

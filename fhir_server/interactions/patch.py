@@ -11,6 +11,7 @@ from typing import Any, Final
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential, writing
 from fhir_server.interactions.preconditions import expected, stale
+from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -28,11 +29,10 @@ from resources import patch as json_patch
 from resources.definitions import Definitions
 from resources.fhirpath.evaluate import Evaluator
 from resources.model import Resource
-from resources.outcome import Conflict, Gone, Invalid, NotFound, Unprocessable, UnsupportedMediaType
+from resources.outcome import Gone, Invalid, NotFound, Unprocessable, UnsupportedMediaType
 
 JSON_PATCH: Final = "application/json-patch+json"
 _FHIR: Final = frozenset({"", "application/fhir+json", "application/json", "text/json"})
-_ROUNDS: Final = 20
 
 Apply = Callable[[Resource], Any]
 
@@ -43,32 +43,19 @@ async def patch(context: Context, request: FhirRequest, type_: str, id_: str) ->
     answer.only(context, request)
     apply = read(context, request)
     key = answer.key(context, type_, id_)
-    for _ in range(_ROUNDS):
-        try:
-            return await _patched(context, request, key, apply, ())
-        except VersionConflict as conflict:
-            _refuse_stale(request, conflict)
-    raise Conflict("Others kept changing the resource; send the patch again")
+    return await won(context, lambda: _patched(context, request, key, apply, ()))
 
 
 async def conditional_patch(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
     """Patch the one match; raises NotFound where nothing matches, PreconditionFailed where several do."""
     writing.known_type(context, type_)
     apply = read(context, request)
-    for _ in range(_ROUNDS):
+
+    async def attempt() -> FhirResponse:
         key, guard = await matching(context, request, type_)
-        try:
-            return await _patched(context, request, key, apply, (guard,))
-        except MatchConflict:
-            continue
-        except VersionConflict as conflict:
-            _refuse_stale(request, conflict)
-    raise Conflict("Others kept changing what matches; send the patch again")
+        return await _patched(context, request, key, apply, (guard,))
 
-
-def _refuse_stale(request: FhirRequest, conflict: VersionConflict) -> None:
-    if request.headers.get("if-match", "*").strip() != "*":
-        raise stale(conflict) from None
+    return await won(context, attempt)
 
 
 async def matching(context: Context, request: FhirRequest, type_: str) -> tuple[Key, NoMatch]:
@@ -145,6 +132,7 @@ async def _patched(
     apply: Apply,
     guards: tuple[Precondition, ...],
 ) -> FhirResponse:
+    """Read, patch and write; raises Overtaken where another writer came first and no If-Match forbids it."""
     existing = await current(context, request, key)
     written = change(context, key, applied(existing, apply))
     reach.refuse_out_of_reach(context, written, "u")
@@ -152,5 +140,12 @@ async def _patched(
         return answer.stored(context, request, existing, 200)
     await referential.refuse(context, (written,))
     conditions = (*guards, VersionIs(key, existing.version_id))
-    version = (await context.services.store.commit((written,), conditions))[0]
+    try:
+        version = (await context.services.store.commit((written,), conditions))[0]
+    except MatchConflict:
+        raise Overtaken from None
+    except VersionConflict as conflict:
+        if request.headers.get("if-match", "*").strip() != "*":
+            raise stale(conflict) from None
+        raise Overtaken from None
     return answer.stored(context, request, version, 200)

@@ -28,6 +28,7 @@ from fhir_server.interactions.identities import (
     refuse_overlap,
 )
 from fhir_server.interactions.preconditions import occupied, stale
+from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import refuse_part, same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -39,9 +40,8 @@ from fhir_server.store.port import (
 )
 from resources import model
 from resources.model import Resource
-from resources.outcome import Conflict, FhirError, Invalid, PreconditionFailed
+from resources.outcome import FhirError, Invalid, PreconditionFailed
 
-_ROUNDS = 20
 _BREATH = 20
 _AT_ONCE = 100
 """So many entries' resources are read at once."""
@@ -59,20 +59,19 @@ async def run(
     header Prefer of the Bundle: representations are given only where they are asked for.
     """
     told = FhirRequest("PUT", "", (), {"prefer": wishes.get("prefer", "") + ", return=minimal"})
-    for _ in range(_ROUNDS):
+
+    async def attempt() -> tuple[list[Step], dict[int, Version]]:
         steps = [Step(i, request_of(context, e, i, wishes), e) for i, e in enumerate(entries)]
         await _resolve(context, steps)
-        try:
-            versions = await _commit(context, steps)
-        except MatchConflict:
-            continue
-        return [
-            rendered(await _read(context, step, dispatch), step.request.method)
-            if step.request.method in _READS
-            else rendered(_answer(context, step, versions, told))
-            for step in steps
-        ]
-    raise Conflict("The transaction kept racing others for the same identities; send it again")
+        return steps, await _commit(context, steps)
+
+    steps, versions = await won(context, attempt)
+    return [
+        rendered(await _read(context, step, dispatch), step.request.method)
+        if step.request.method in _READS
+        else rendered(_answer(context, step, versions, told))
+        for step in steps
+    ]
 
 
 async def _resolve(context: Context, steps: list[Step]) -> None:
@@ -186,7 +185,7 @@ async def _found(context: Context, query: str) -> str:
 
 
 async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
-    """Write every change at once; gives the versions by entry."""
+    """Write every change at once; gives the versions by entry. Raises Overtaken."""
     written = [step for step in steps if step.change is not None]
     changes = [step.change for step in written if step.change is not None]
     if not changes:
@@ -197,9 +196,11 @@ async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
     guards = [guard for step in steps for guard in step.guards]
     try:
         versions = await context.services.store.commit(changes, guards)
+    except MatchConflict:
+        raise Overtaken from None
     except VersionConflict as conflict:
         if any(_again(step, conflict.key) for step in written):
-            raise MatchConflict(0, (conflict.key,)) from None
+            raise Overtaken from None
         raise _refused(written, conflict) from None
     return {step.index: version for step, version in zip(written, versions, strict=False)}
 
