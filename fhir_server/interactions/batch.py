@@ -4,7 +4,7 @@ from typing import Any
 
 from fhir_server.context import Context, Handler
 from fhir_server.interactions import answer, transaction
-from fhir_server.interactions.entry import Answered, rendered, whole_request
+from fhir_server.interactions.entry import Answered, refuse_unknown, rendered, whole_request
 from fhir_server.message import FhirRequest, FhirResponse
 from resources import bundle, model
 from resources.model import Resource
@@ -17,6 +17,7 @@ async def batch(context: Context, request: FhirRequest, dispatch: Handler) -> Fh
     resource = model.received(request.body)
     if resource["resourceType"] != "Bundle":
         raise Invalid("The base takes a Bundle of type batch or transaction")
+    refuse_unknown(context, "Bundle", resource, "Bundle")
     entries = _entries(context, resource)
     kind, wishes = resource.get("type"), answer.wishes(request)
     if kind == "transaction":

@@ -2,15 +2,18 @@
 
 import base64
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import instant
+from resources import datatypes
 from resources.model import parse, serialise
 from resources.outcome import Invalid, Issue
 
@@ -20,7 +23,6 @@ _HEADERS = {
     "ifModifiedSince": "if-modified-since",
     "ifNoneExist": "if-none-exist",
 }
-_REQUEST = frozenset({"id", "extension", "method", "url", *_HEADERS})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _REFUSED = 400
 _OUTCOME = b'{"resourceType":"OperationOutcome"'
@@ -36,6 +38,7 @@ def request_of(
 
     `wishes` is the header Prefer that the Bundle came with.
     """
+    refuse_unknown(context, "Bundle.entry", entry, f"Bundle.entry[{index}]")
     asked = entry.get("request")
     method = asked.get("method") if isinstance(asked, dict) else None
     if not isinstance(asked, dict) or not isinstance(method, str) or method not in _METHODS:
@@ -45,23 +48,57 @@ def request_of(
     url = asked.get("url")
     if not isinstance(url, str):
         raise Invalid("The entry needs a url", expression=f"Bundle.entry[{index}].request.url")
-    if not asked.keys() <= _REQUEST:
-        _refuse_unknown(asked, index)
-    path, _, query = url.removeprefix(context.base + "/").removeprefix("/").partition("?")
+    refuse_unknown(context, "Bundle.entry.request", asked, f"Bundle.entry[{index}].request")
+    path, query = _parted(url.removeprefix(context.base + "/"), index)
     headers = {**wishes, **{h: str(asked[n]) for n, h in _HEADERS.items() if n in asked}}
-    pairs = tuple(parse_qsl(query, keep_blank_values=True)) if query else ()
-    return FhirRequest(asked["method"], path, pairs, headers)
+    if "ifModifiedSince" in asked:
+        headers["if-modified-since"] = _http_date(asked["ifModifiedSince"], index)
+    return FhirRequest(asked["method"], path, query, headers)
 
 
-def _refuse_unknown(asked: dict[str, Any], index: int) -> None:
-    """Refuse a request with an element that is none: what was to be a condition would not be one."""
-    for name in asked.keys() - _REQUEST:
-        if name.removeprefix("_") not in _REQUEST:
+def refuse_unknown(context: Context, path: str, found: Mapping[str, Any], place: str) -> None:
+    """Refuse a part of a Bundle with an element that is none: what it was to say would go unheard.
+
+    A modifierExtension is one of these: nothing that it could say is understood.
+    """
+    known = context.services.definitions.children(path)
+    for name in found:
+        if name not in known and name.removeprefix("_") not in known and name != "resourceType":
             raise Invalid(
-                "The entry's request has an element that R4 does not know",
+                "There is an element that R4 does not know here",
                 issue="structure",
-                expression=f"Bundle.entry[{index}].request",
+                expression=place,
             )
+    if "modifierExtension" in found:
+        raise Invalid(
+            "A modifierExtension that is not understood", issue="extension", expression=place
+        )
+
+
+def _parted(url: str, index: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Give the path and the query of an entry's url, decoded as those of a request are."""
+    path, _, query = url.partition("?")
+    try:
+        steps = [unquote(step, errors="strict") for step in path.split("/") if step]
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict") if query else ()
+    except ValueError:
+        raise Invalid(
+            "The url is not percent-encoded UTF-8", expression=f"Bundle.entry[{index}].request.url"
+        ) from None
+    return "/".join(steps), tuple(pairs)
+
+
+def _http_date(moment: Any, index: int) -> str:
+    """Give an instant as the header If-Modified-Since has it, in whole seconds (RFC 9110 5.6.7)."""
+    try:
+        seconds = datatypes.interval(moment)[0] // 1000
+        return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+    except (ValueError, TypeError, OverflowError):
+        raise Invalid(
+            "ifModifiedSince is an instant",
+            issue="value",
+            expression=f"Bundle.entry[{index}].request.ifModifiedSince",
+        ) from None
 
 
 def whole_request(
@@ -108,9 +145,9 @@ def rendered(response: FhirResponse, method: str = "") -> Answered:
             told[name] = response.headers[header]
     if response.written:
         told["lastModified"] = instant(response.written)
-        if response.body.startswith(_OUTCOME):
-            told["outcome"] = parse(response.body)
-            return told, b"", ""
+    if (response.written or method == "DELETE") and response.body.startswith(_OUTCOME):
+        told["outcome"] = parse(response.body)
+        return told, b"", ""
     if response.status >= _REFUSED:
         told["outcome"] = parse(response.body)
         return told, b"", ""

@@ -1,18 +1,18 @@
 """Which resource an entry of a transaction writes to, and what guards it (FHIR R4 http.html#trules)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, patch, reach, writing
-from fhir_server.interactions.delete import deletion, matching, unchanged
-from fhir_server.interactions.preconditions import absent, expected
+from fhir_server.interactions.delete import deletion, matching, refuse_absent, unchanged
+from fhir_server.interactions.preconditions import demanded, refuse_misplaced, refuse_nothing
 from fhir_server.interactions.update import chosen, may_replace, may_write
 from fhir_server.message import FhirRequest
-from fhir_server.store.port import Change, Key, NoMatch, Precondition, Version, VersionIs
+from fhir_server.store.port import Change, Key, NoMatch, Precondition, Version
 from resources.model import Resource
-from resources.outcome import Invalid, NotFound
+from resources.outcome import Invalid
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ async def identify(context: Context, step: Step, conditions: Conditions, there: 
     """Find the key that an entry writes to, by its URL, its condition or a new id."""
     parts = step.request.path.split("/")
     writing.known_type(context, parts[0])
+    refuse_misplaced(step.request)
     if len(parts) > 1 or step.request.method == "POST":
         answer.only(context, step.request)
     match step.request.method, parts:
@@ -142,11 +143,7 @@ def _guard(step: Step) -> None:
     """Take in what If-Match and If-None-Match ask of an entry whose key and version are found."""
     if step.key is None:
         return
-    wanted = expected(step.request, step.existing)
-    if wanted is not None:
-        step.guards.append(VersionIs(step.key, wanted))
-    if step.request.method == "PUT":
-        step.guards += absent(step.request, step.key, step.existing)
+    step.guards += demanded(step.request, step.key, step.existing)
 
 
 async def _patch(context: Context, step: Step, key: Key) -> None:
@@ -155,22 +152,27 @@ async def _patch(context: Context, step: Step, key: Key) -> None:
 
 
 async def _delete(context: Context, step: Step, key: Key) -> None:
-    step.existing = await reach.current(context, key, "d")
+    step.key, step.existing = key, await reach.current(context, key, "d")
     if step.existing is None:
-        raise NotFound("There is no such resource, or it is out of this token's reach")
-    step.key, step.change = key, deletion(key)
+        refuse_absent(context, step.request, key.type)
+        step.unchanged = True
+        return
+    step.change = deletion(key)
     _guard(step)
 
 
 async def _conditional_delete(context: Context, step: Step, type_: str) -> None:
     found = await matching(context, step.request, type_)
-    step.unchanged = not found
+    if not found:
+        refuse_nothing(step.request)
+        step.unchanged = True
     for version in found[:1]:
         step.key, step.existing, step.change = version.key, version, deletion(version.key)
         _guard(step)
+    for version in found[1:]:
+        demanded(step.request, version.key, version)
     step.more = [deletion(version.key) for version in found[1:]]
-    if step.more:
-        step.guards += [unchanged(version) for version in found]
+    step.guards += [unchanged(version) for version in found]
 
 
 def body_of(step: Step) -> Resource:
@@ -182,15 +184,33 @@ def body_of(step: Step) -> Resource:
 
 
 def refuse_overlap(steps: Sequence[Step]) -> None:
-    """Refuse two entries that write to one identity, naming both."""
+    """Refuse two entries that write to one identity, naming both.
+
+    A conditional create that found its resource writes nothing, but needs that nothing deletes it.
+    """
     seen: dict[Key, int] = {}
+    gone = deleted(steps)
     for step in steps:
-        if step.key is None or (step.unchanged and step.request.method == "POST"):
+        found_only = step.unchanged and step.request.method == "POST"
+        if step.key is None or (found_only and step.key not in gone):
             continue
-        for key in (step.key, *(change.key for change in step.more)):
+        for key in keys_of(step):
             if key in seen:
                 raise _overlap(seen[key], step)
             seen[key] = step.index
+
+
+def keys_of(step: Step) -> Sequence[Key]:
+    """Give the keys that an entry writes to, or has found to be there already."""
+    first = () if step.key is None else (step.key,)
+    return (*first, *(change.key for change in step.more))
+
+
+def deleted(steps: Iterable[Step]) -> frozenset[Key]:
+    """Give the keys that entries delete."""
+    return frozenset(
+        key for step in steps if step.request.method == "DELETE" for key in keys_of(step)
+    )
 
 
 def _overlap(other: int, step: Step) -> Invalid:

@@ -14,6 +14,7 @@ from fhir_server.interactions import (
     patch,
     reach,
     referential,
+    transaction_reads,
     writing,
 )
 from fhir_server.interactions.delete import removed
@@ -22,6 +23,7 @@ from fhir_server.interactions.identities import (
     Conditions,
     Step,
     body_of,
+    deleted,
     identify,
     known,
     place,
@@ -46,7 +48,6 @@ _BREATH = 20
 _AT_ONCE = 100
 """So many entries' resources are read at once."""
 _METHODS: Mapping[str, Method] = {"POST": "POST", "PUT": "PUT"}
-_READS = frozenset({"GET", "HEAD"})
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
 
 
@@ -63,12 +64,13 @@ async def run(
     async def attempt() -> tuple[list[Step], dict[int, Version]]:
         steps = [Step(i, request_of(context, e, i, wishes), e) for i, e in enumerate(entries)]
         await _resolve(context, steps)
+        await transaction_reads.refuse(context, steps, dispatch)
         return steps, await _commit(context, steps)
 
     steps, versions = await won(context, attempt)
     return [
-        rendered(await _read(context, step, dispatch), step.request.method)
-        if step.request.method in _READS
+        rendered(await transaction_reads.answered(context, step, dispatch), step.request.method)
+        if transaction_reads.reads(step)
         else rendered(_answer(context, step, versions, told))
         for step in steps
     ]
@@ -87,10 +89,10 @@ async def _resolve(context: Context, steps: list[Step]) -> None:
         for step in some:
             await _told(step, identify(context, step, conditions, there))
     refuse_overlap(writes)
-    links = _links(context, writes)
+    links, gone = _links(context, writes), deleted(writes)
     for done, step in enumerate(writes, 1):
         if step.request.method != "DELETE" and step.change is None and not step.unchanged:
-            await _told(step, _prepare(context, step, links))
+            await _told(step, _prepare(context, step, links, gone))
         if done % _BREATH == 0:
             await asyncio.sleep(0)  # others are answered between the entries of a big transaction
 
@@ -119,8 +121,10 @@ def _links(context: Context, steps: list[Step]) -> linking.Links:
     return linking.Links(context.services.definitions, links)
 
 
-async def _prepare(context: Context, step: Step, links: linking.Links) -> None:
-    """Link, check and index the entry's body."""
+async def _prepare(
+    context: Context, step: Step, links: linking.Links, gone: frozenset[Key]
+) -> None:
+    """Link, check and index the entry's body; `gone` is what other entries delete."""
     if step.key is None:
         raise Invalid("The entry has no identity", expression=place(step))
     sent = _resource(context, step)
@@ -128,14 +132,16 @@ async def _prepare(context: Context, step: Step, links: linking.Links) -> None:
     if step.request.method == "PUT" and sent.get("id", step.key.id) != step.key.id:
         raise Invalid("The body's id is not the URL's", expression=f"{step.key.type}.id")
     full_url = step.entry.get("fullUrl", "")
-    resource = await _resolved(context, links.linked(sent, full_url))
+    resource = await _resolved(context, links.linked(sent, full_url), gone)
     if step.request.method == "PATCH":
         step.change = patch.change(context, step.key, resource)
     else:
         try:
             step.change = writing.change(context, step.key, _METHODS[step.request.method], resource)
         except Invalid:
-            await _refuse_but_for_links(context, step.key, links.linked_freely(sent, full_url))
+            await _refuse_but_for_links(
+                context, step.key, links.linked_freely(sent, full_url), gone
+            )
             step.change = writing.made(context, step.key, _METHODS[step.request.method], resource)
         refuse_part(resource, step.existing)
     reach.refuse_out_of_reach(context, step.change, "u" if step.existing else "c")
@@ -143,13 +149,15 @@ async def _prepare(context: Context, step: Step, links: linking.Links) -> None:
         step.unchanged, step.change = True, None
 
 
-async def _refuse_but_for_links(context: Context, key: Key, sent: Resource) -> None:
+async def _refuse_but_for_links(
+    context: Context, key: Key, sent: Resource, gone: frozenset[Key]
+) -> None:
     """Raise what is wrong with a resource but for the format of its links.
 
     A link of an oid or uuid element becomes a reference, as the specification says, though that is no oid
     and no uuid. `sent` has these links as they came.
     """
-    resource = await _resolved(context, sent)
+    resource = await _resolved(context, sent, gone)
     resource["id"] = key.id
     writing.refuse_faults(context, resource)
 
@@ -162,7 +170,7 @@ def _resource(context: Context, step: Step) -> Resource:
     return patch.applied(step.existing, apply)
 
 
-async def _resolved(context: Context, linked: Resource) -> Resource:
+async def _resolved(context: Context, linked: Resource, gone: frozenset[Key]) -> Resource:
     """Give a resource of our own, its conditional references resolved; what was sent stays as it is."""
     if b"?" not in model.serialise(
         linked
@@ -170,16 +178,16 @@ async def _resolved(context: Context, linked: Resource) -> Resource:
         return dict(linked)
     resource: Resource = model.copy(linked)
     for element, query in linking.conditional_references(resource):
-        element["reference"] = await _found(context, query)
+        element["reference"] = await _found(context, query, gone)
     return resource
 
 
-async def _found(context: Context, query: str) -> str:
-    """Resolve a conditional reference to its one match; raises PreconditionFailed otherwise."""
+async def _found(context: Context, query: str, gone: frozenset[Key]) -> str:
+    """Resolve a conditional reference to its one match that stays; raises PreconditionFailed otherwise."""
     type_ = query.partition("?")[0]
     writing.known_type(context, type_)
     match = await conditional.one(context, await conditional.plan(context, type_, query))
-    if match is None:
+    if match is None or match.key in gone:
         raise PreconditionFailed("A conditional reference matches nothing", issue="not-found")
     return match.key.reference
 
@@ -219,7 +227,8 @@ def _refused(written: list[Step], conflict: VersionConflict) -> FhirError:
 
 def _again(step: Step, key: Key) -> bool:
     """Tell whether an entry that lost a race is resolved again: it found its resource without If-Match."""
-    found = bool(step.more) or step.request.method == "PATCH"
+    deletes = step.request.method == "DELETE" and "/" not in step.request.path
+    found = deletes or step.request.method == "PATCH"
     if not found or "if-match" in step.request.headers:
         return False
     return key == step.key or any(change.key == key for change in step.more)
@@ -238,10 +247,3 @@ def _answer(
     if step.request.method == "DELETE":
         return removed(version)
     return answer.stored(context, told, version, 200 if step.existing else 201)
-
-
-async def _read(context: Context, step: Step, dispatch: Handler) -> FhirResponse:
-    try:
-        return await dispatch(context, step.request)
-    except FhirError as error:
-        return answer.failed(error)

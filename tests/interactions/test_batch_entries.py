@@ -83,9 +83,12 @@ async def test_what_a_bundle_prefers_is_for_its_entries(door, kind):
     ]
     assert "resource" not in lenient[0]
     assert lenient[1]["response"]["status"] == "200"
-    strict = (await door.give("POST", "", sent, prefer="return=representation"))["entry"]
-    assert strict[0]["resource"]["resourceType"] == "Patient"
-    assert strict[1]["response"]["status"] == "400"
+    strict = await door.call("POST", "", sent, prefer="return=representation")
+    assert strict.status == (200 if kind == "batch" else 400)
+    if kind == "batch":
+        told = json.loads(strict.body)["entry"]
+        assert told[0]["resource"]["resourceType"] == "Patient"
+        assert told[1]["response"]["status"] == "400"
 
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
@@ -103,6 +106,11 @@ async def test_head_gives_no_resource(door, kind):
         entry("POST", "Patient?active=true", patient()),
         entry("PUT", "Patient/p?active=true", patient("p")),
         entry("DELETE", "Patient/p?active=true"),
+        {**entry("POST", "Patient", patient()), "fullURL": P},
+        {**entry("POST", "Patient", patient()), "modifierExtension": [{"url": "http://e/not"}]},
+        entry("POST", "Patient", patient(), ifNoneExist="family=M%F6ller"),
+        entry("GET", "Patient?name=%ff"),
+        entry("GET", "Patient?_count=1", ifModifiedSince="yesterday"),
     ],
 )
 async def test_what_would_be_ignored_is_refused(door, wrong):
@@ -142,3 +150,65 @@ async def test_links_follow_into_oid_and_uuid_elements(door):
     loose = {**observation("y"), "extension": [{"url": "http://e/uuid", "valueUuid": "Patient/p"}]}
     plain = bundle("transaction", entry("PUT", "Observation/y", loose), *sent["entry"][1:])
     assert (await door.call("POST", "", plain)).status == 400
+
+
+async def test_a_bundle_has_no_element_that_r4_does_not_know(door):
+    misspelt = {**bundle("transaction"), "entries": [entry("POST", "Patient", patient())]}
+    assert (await door.call("POST", "", misspelt)).status == 400
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_urls_of_entries_are_decoded_as_those_of_requests(door, kind):
+    put = entry("PUT", "/Patient/%70r", patient("pr"))
+    read = entry("GET", "Patient/p%72")
+    for sent in (put, read):
+        told = (await door.give("POST", "", bundle(kind, sent)))["entry"][0]
+        assert told["response"]["status"] in {"200", "201"}
+    posted = await door.give("POST", "", bundle(kind, entry("POST", "Patient/", patient())))
+    assert posted["entry"][0]["response"]["status"] == "201"
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_what_was_not_changed_since_is_not_given_again(door, kind):
+    await door.give("PUT", "Patient/p", patient("p"))
+    for since, status in (("2999-01-01T00:00:00Z", "304"), ("1999-01-01T00:00:00.5Z", "200")):
+        sent = bundle(kind, entry("GET", "Patient/p", ifModifiedSince=since))
+        told = (await door.give("POST", "", sent))["entry"][0]
+        assert told["response"]["status"] == status
+
+
+async def test_what_one_entry_deletes_no_other_may_count_on(door):
+    await door.give("PUT", "Patient/p", identified(id="p"))
+    gone = entry("DELETE", "Patient/p")
+    for other in (
+        entry("POST", "Patient", identified(), P, ifNoneExist=ONE),
+        entry("POST", "Observation", observation(None, f"Patient?{ONE}")),
+        entry("GET", "Patient/p"),
+    ):
+        for sent in (bundle("transaction", gone, other), bundle("transaction", other, gone)):
+            assert 400 <= (await door.call("POST", "", sent)).status < 500
+    assert await door.ids("Patient") == ["p"]
+    assert await door.ids("Observation") == []
+
+
+async def test_a_read_that_fails_fails_its_transaction(door):
+    await door.give("PUT", "Patient/q", patient("q"))
+    await door.give("DELETE", "Patient/q")
+    for wrong in ("Nope/1", "Patient/none", "Patient/q", "Patient?bogus=1", "Patient/p/_history/9"):
+        made = entry("PUT", "Patient/new", patient("new"))
+        refused = await door.call("POST", "", bundle("transaction", made, entry("GET", wrong)))
+        assert 400 <= refused.status < 500
+        told = json.loads(refused.body)["issue"][0]["expression"][0]
+        assert told.startswith("Bundle.entry[1]")
+    assert await door.ids("Patient") == []
+
+
+async def test_a_transaction_reads_what_it_writes(door):
+    sent = bundle(
+        "transaction",
+        entry("GET", "Patient/new"),
+        entry("PUT", "Patient/new", patient("new")),
+        entry("GET", "Patient/new/_history/1"),
+    )
+    answered = (await door.give("POST", "", sent))["entry"]
+    assert [e["response"]["status"] for e in answered] == ["200", "201", "200"]
