@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,13 +27,15 @@ from fhir_server.limits import Limited, Limits
 from fhir_server.settings import Settings
 from fhir_server.statements import Statements
 from fhir_server.store.out_of_line import OutOfLine
-from fhir_server.store.port import Care, Copied, Documents, Past
+from fhir_server.store.port import Care, Copied, Documents, Past, StoreUnavailable
 from fhir_server.supervision import Child
 from fhir_server.tenant_services import TenantServices
 from operations.bulk.exporting import Exporting
 from smart_auth.smart import Smart
 
 _LISTEN_WAIT_S = 5.0
+_ROOM = 16 << 20
+"""With fewer bytes free than this nothing is ready: a write of usual size may not find room."""
 
 
 @dataclass(slots=True)
@@ -94,7 +97,11 @@ class Installation:
 
     async def health(self) -> Mapping[str, str]:
         """Give each component's state."""
-        checks: dict[str, health.Check] = {"store": self._store, "archive": self._archive}
+        checks: dict[str, health.Check] = {
+            "store": self._store,
+            "archive": self._archive,
+            "disk": self._disk,
+        }
         states = {name: await check() for name, check in checks.items()}
         states |= self.elsewhere
         states |= await self.own_health()
@@ -122,12 +129,15 @@ class Installation:
         return own
 
     async def _store(self) -> str:
-        await asyncio.wait_for(self.services.store.position(), 2)
-        return "ok"
+        return await _reached(self.services.store.position(), 2)
 
     async def _archive(self) -> str:
-        await asyncio.wait_for(self.archive.undescribed(), 5)
-        return "ok"
+        return await _reached(self.archive.undescribed(), 5)
+
+    async def _disk(self) -> str:
+        """Tell whether there is room beside the store: for the journal, pixels, large contents."""
+        free = (await asyncio.to_thread(shutil.disk_usage, self.settings.data)).free
+        return "ok" if free >= _ROOM else "the disk of the data folder is full"
 
     async def start(self, http_port: int) -> None:
         """Start the children, wait for the listener, and write the ports that were taken."""
@@ -140,6 +150,14 @@ class Installation:
             ports["mllp"] = self.listener.port
         file = self.settings.data / "ports.json"
         await asyncio.to_thread(file.write_bytes, msgspec.json.encode(ports))
+
+
+async def _reached(asked: Awaitable[object], seconds: float) -> str:
+    try:
+        await asyncio.wait_for(asked, seconds)
+    except (StoreUnavailable, TimeoutError, OSError):
+        return "it cannot be reached"
+    return "ok"
 
 
 async def registered(documents: Documents, name: str) -> bool:

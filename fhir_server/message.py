@@ -1,7 +1,6 @@
 """A FHIR request and response as plain values, whatever edge they came through (FHIR R4 http.html)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct, field
 
@@ -30,7 +29,7 @@ class Pieces(Struct, frozen=True):
 
 
 class FhirResponse(Struct, frozen=True):
-    """Status, headers and a body (empty for none), a file or pieces to be streamed; `media_type` is theirs.
+    """Status, headers and a body (empty for none), or pieces to be streamed; `media_type` is theirs.
 
     `seen` are the versions whose contents are told, where the interaction knows them: for the audit trail.
     `written` is when the version that a write made was stored, in milliseconds since the epoch; 0 for none.
@@ -40,7 +39,6 @@ class FhirResponse(Struct, frozen=True):
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/fhir+json"
-    file: Path | None = None
     pieces: Pieces | None = None
     seen: Sequence[Version] = ()
     written: int = 0

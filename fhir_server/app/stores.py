@@ -11,9 +11,11 @@ from fhir_server.search.parameters import SearchParameters
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.shelf import PUBLISHED, Shelf
 from fhir_server.statements import Statements
+from fhir_server.store.blobs import Blobs
+from fhir_server.store.files import Files, FolderFiles
 from fhir_server.store.memory import MemoryStore
 from fhir_server.store.out_of_line import OutOfLine
-from fhir_server.store.port import Blobs, Care, Copied, Documents, Extract, Store
+from fhir_server.store.port import Care, Copied, Documents, Extract, Store
 from fhir_server.store.sqlite.blobs import FileBlobs
 from fhir_server.store.sqlite.store import SqliteStore
 from resources import definitions as r4
@@ -25,6 +27,9 @@ class Shared(Store, Documents, Care, Copied, Protocol):
     @property
     def contents(self) -> Blobs:
         """Where they are."""
+
+    def files(self, kind: str) -> Files:
+        """Give where the files of a kind of job lie."""
 
     async def restore(self, folder: Path, extract: Callable[[], Awaitable[Extract]]) -> int:
         """Put a copy back into an empty store; raises NotEmpty."""
@@ -77,6 +82,13 @@ def kept(settings: Settings, store: Adapter) -> OutOfLine:
     if isinstance(store, SqliteStore):
         return OutOfLine(store, store, FileBlobs(settings.data / "blobs"))
     return OutOfLine(store, store, store.contents)
+
+
+def files(settings: Settings, store: Adapter, kind: str) -> Files:
+    """Give where the files of a kind of job lie: in a folder, or where all servers of the store find them."""
+    if isinstance(store, SqliteStore):
+        return FolderFiles(settings.data / kind)
+    return store.files(kind)
 
 
 async def refill(settings: Settings, folder: Path) -> None:

@@ -9,7 +9,7 @@ from dicomweb_bridge.archive.local import LocalArchive
 from dicomweb_bridge.source import ArchiveSource
 from fhir_server.access import Access
 from fhir_server.app.clock import now
-from fhir_server.app.stores import Adapter
+from fhir_server.app.stores import Adapter, files
 from fhir_server.context import Context
 from fhir_server.jobs import deferred, parameter_index, reindexing, shown
 from fhir_server.jobs.job import Job
@@ -59,9 +59,9 @@ def work(
     """Put the kinds of jobs together; `pixels` are where models find them, and where models run."""
     archive, process = pixels
     ours = contexts.ours
-    exporting = Exporting(settings.data / "exports", ours)
+    exporting = Exporting(settings.data / "exports", files(settings, store, "exports"), ours)
     inference = Inference(process, lambda tenant: ArchiveSource(archive, tenant), ours)
-    later = deferred.Deferred(settings.data / "requests", store, contexts.of)
+    later = deferred.Deferred(files(settings, store, "requests"), store, contexts.of)
     index = parameter_index.ParameterIndex(store, uploaded, ours)
     reindex = reindexing.Reindexing(store, uploaded.extract, ours)
     kinds = {

@@ -2,8 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncGenerator
 
 import structlog
 from starlette.types import Receive, Send
@@ -30,8 +29,6 @@ async def send_answer(
     """Send an answer with its own headers after those given; without its body for HEAD."""
     headers += [(_name(name), value.encode("latin-1")) for name, value in response.headers.items()]
     body, pieces = response.body, response.pieces
-    if response.file is not None:
-        pieces = _of_file(response.file)
     if (body or pieces) and CONTENT_TYPE not in response.headers:
         headers.append((b"content-type", _content_type(response.media_type)))
     if response.status not in _WITHOUT_LENGTH:
@@ -83,14 +80,3 @@ async def _gone(receive: Receive) -> None:
     """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _of_file(file: Path) -> Pieces:
-    return Pieces(file.stat().st_size, functools.partial(_read, file))
-
-
-async def _read(file: Path) -> AsyncIterator[bytes]:
-    """Read a file in pieces, off the event loop."""
-    with file.open("rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, _PIECE):
-            yield piece

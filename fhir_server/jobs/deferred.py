@@ -5,17 +5,13 @@ R4 leaves the answer of anything but a bulk export open; here it is the one that
 """
 
 import asyncio
-import os
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fhir_server.access import Access, covers
 from fhir_server.context import Context
-from fhir_server.durable import sync_folder
 from fhir_server.interactions import answer, entry
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.jobs import job as jobs
@@ -23,9 +19,10 @@ from fhir_server.jobs import shown
 from fhir_server.jobs.job import Job
 from fhir_server.jobs.kind import Kind, Progress
 from fhir_server.message import FhirRequest, FhirResponse
+from fhir_server.store.files import Files, Place
 from fhir_server.store.port import Documents
 from resources import bundle
-from resources.outcome import FhirError, Forbidden, Unprocessable
+from resources.outcome import FhirError, Forbidden, NotFound, Unprocessable
 
 KIND = "request"
 _PARALLEL = 2
@@ -48,11 +45,11 @@ ContextFor = Callable[[str, Access], Context]
 class Deferred:
     """Keeps requests, runs them later under the access that their callers had, gives their answers.
 
-    What a request brought, and its answer, lie in a folder of its own under `folder`.
+    What a request brought, and its answer, lie in `files`.
     """
 
-    def __init__(self, folder: Path, documents: Documents, context_for: ContextFor) -> None:
-        self._folder = folder
+    def __init__(self, files: Files, documents: Documents, context_for: ContextFor) -> None:
+        self._files = files
         self._documents = documents
         self._context_for = context_for
 
@@ -65,8 +62,7 @@ class Deferred:
         services = context.services
         id_ = services.new_id()
         if request.body:
-            place = self._place(context.tenant, id_) / _ASKED
-            await asyncio.to_thread(_write, place, request.body)
+            await self._files.write(Place(context.tenant, id_, _ASKED), request.body)
         job = Job(
             id=id_,
             tenant=context.tenant,
@@ -93,12 +89,11 @@ class Deferred:
         A read may run again after a crash; a Bundle that was begun never does, as part of it may be written.
         A server that stops lets it come to its end.
         """
-        place = self._place(job.tenant, job.id)
-        if await asyncio.to_thread((place / _ANSWER).exists):
+        if await self._files.opened(_place(job, _ANSWER)) is not None:
             return {}  # an earlier attempt came as far as this
-        request = await asyncio.to_thread(self._request, job)
+        request = await self._request(job)
         if request.method == "POST" and not request.path.strip("/"):
-            await self._begin(place, progress)
+            await self._begin(job, progress)
             await _to_its_end(asyncio.create_task(self._answer(job, request)))
         else:
             await self._answer(job, request)
@@ -111,50 +106,53 @@ class Deferred:
         except FhirError as error:
             response = answer.failed(error)
         body = bundle.response("batch-response", (entry.rendered(response),))
-        await asyncio.to_thread(_write, self._place(job.tenant, job.id) / _ANSWER, body)
+        await self._files.write(_place(job, _ANSWER), body)
 
     async def given(self, context: Context, job: Job) -> FhirResponse:
         """Give the answer, to a token that covers what the request's own token did."""
         asked = msgspec.convert(job.input["access"], Access)
         if not covers(context.access, asked):
             raise Forbidden("This token covers less than the one that the request came with")
-        file = self._place(job.tenant, job.id) / _ANSWER
-        return FhirResponse(200, await asyncio.to_thread(file.read_bytes))
+        body = await self._files.read(_place(job, _ANSWER))
+        if body is None:
+            raise NotFound("The answer is not kept any more")
+        return FhirResponse(200, body)
 
     async def forget(self, job: Job) -> None:
         """Remove what a request brought and its answer."""
-        await asyncio.to_thread(_remove, self._place(job.tenant, job.id))
+        await self._files.forget(job.tenant, job.id)
 
     async def sweep(self) -> None:
-        """Remove the folders of requests whose jobs are no longer kept."""
-        for place in await asyncio.to_thread(_old_folders, self._folder):
-            if await jobs.find(self._documents, place.parent.name, place.name) is None:
-                await asyncio.to_thread(_remove, place)
+        """Remove the files of requests whose jobs are no longer kept, and are not just being made."""
+        for tenant, id_ in await self._files.jobs(_YOUNG_S):
+            if await jobs.find(self._documents, tenant, id_) is None:
+                await self._files.forget(tenant, id_)
 
-    def _place(self, tenant: str, id_: str) -> Path:
-        return self._folder / tenant / id_
-
-    def _request(self, job: Job) -> FhirRequest:
+    async def _request(self, job: Job) -> FhirRequest:
         kept = job.input
-        file = self._place(job.tenant, job.id) / _ASKED
+        body = await self._files.read(_place(job, _ASKED))
         return FhirRequest(
             kept["method"],
             kept["path"],
             tuple((name, value) for name, value in kept["query"]),
             kept["headers"],
-            file.read_bytes() if file.exists() else b"",
+            body or b"",
         )
 
-    async def _begin(self, place: Path, progress: Progress) -> None:
+    async def _begin(self, job: Job, progress: Progress) -> None:
         """Pass the point of no return, or refuse if an earlier attempt passed it."""
-        if await asyncio.to_thread((place / _BEGUN).exists):
+        if await self._files.opened(_place(job, _BEGUN)) is not None:
             raise Unprocessable(
                 "The server stopped while this Bundle was being carried out. What it had written by then "
                 "stays: look at its resources before it is sent again",
                 issue="incomplete",
             )
         await progress.settle()
-        await asyncio.to_thread(_write, place / _BEGUN, b"")
+        await self._files.write(_place(job, _BEGUN), b"")
+
+
+def _place(job: Job, name: str) -> Place:
+    return Place(job.tenant, job.id, name)
 
 
 def _headers(request: FhirRequest) -> dict[str, str]:
@@ -182,29 +180,3 @@ async def _to_its_end(task: asyncio.Task[None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
-
-
-def _old_folders(folder: Path) -> list[Path]:
-    """Give the folders of requests that are too old for their job to be still on its way."""
-    before = time.time() - _YOUNG_S
-    return [place for place in folder.glob("*/*") if place.stat().st_mtime < before]
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file whole and durably, with its name."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
-    for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
-        sync_folder(folder)
-
-
-def _remove(folder: Path) -> None:
-    for file in folder.glob("*") if folder.is_dir() else ():
-        file.unlink(missing_ok=True)
-    if folder.is_dir():
-        folder.rmdir()

@@ -14,7 +14,8 @@ from fhir_server.jobs import job as jobs
 from fhir_server.jobs import status
 from fhir_server.jobs.job import Job
 from fhir_server.jobs.kind import Kind, Progress
-from fhir_server.message import FhirResponse
+from fhir_server.message import FhirResponse, Pieces
+from fhir_server.store.files import Files, Place
 from fhir_server.store.port import instant
 from operations.bulk import snapshot
 from operations.bulk.ndjson import Ndjson
@@ -25,10 +26,11 @@ NDJSON = "application/fhir+ndjson"
 
 
 class Exporting:
-    """Writes and gives the files of export jobs; they lie under `folder`, by tenant and job."""
+    """Writes and gives the files of export jobs: they are made under `folder`, then kept in `files`."""
 
-    def __init__(self, folder: Path, ours: Callable[[str], Context]) -> None:
+    def __init__(self, folder: Path, files: Files, ours: Callable[[str], Context]) -> None:
         self._folder = folder
+        self._files = files
         self._ours = ours
 
     def kind(self) -> Kind:
@@ -42,6 +44,7 @@ class Exporting:
         """
         context, types = self._ours(job.tenant), job.input["types"]
         access = msgspec.convert(job.input["access"], Access)
+        await self._files.forget(job.tenant, job.id)
         await asyncio.to_thread(self._fresh, job)
         at = (job.started or job.created) - 1
         counts: dict[str, int] = {}
@@ -49,8 +52,11 @@ class Exporting:
             await progress(100 * done // len(types))
             since, of_patients = job.input["since"], job.input["of_patients"]
             asked = Asked(job.tenant, type_, at, since, of_patients, access)
-            count = await self._write(context, asked, self._place(job) / f"{type_}.ndjson")
+            place = Place(job.tenant, job.id, f"{type_}.ndjson")
+            path = self._made(job) / place.name
+            count = await self._write(context, asked, path)
             if count:
+                await self._files.keep(place, path)
                 counts[type_] = count
         return {"counts": counts, "time": instant(at)}
 
@@ -92,40 +98,43 @@ class Exporting:
     async def file(self, context: Context, job: Job, name: str) -> FhirResponse:
         """Give one file, to a caller whose token still allows its type."""
         type_ = name.removesuffix(".ndjson")
-        path = self._place(job) / f"{type_}.ndjson"
-        known = type_ in job.output["counts"] and name == path.name
-        if not known or not await asyncio.to_thread(path.is_file):
+        if type_ not in job.output["counts"] or name != f"{type_}.ndjson":
             raise NotFound("The export has no such file")
         _refuse_narrower(context, type_)
-        return FhirResponse(200, b"", {}, NDJSON, path)
+        opened = await self._files.opened(Place(job.tenant, job.id, name))
+        if opened is None:
+            raise NotFound("The file of the export is not kept any more")
+        return FhirResponse(200, media_type=NDJSON, pieces=Pieces(*opened))
 
     async def forget(self, job: Job) -> None:
         """Remove the files of a job."""
-        await asyncio.to_thread(_removed, self._place(job))
+        await self._files.forget(job.tenant, job.id)
+        await asyncio.to_thread(_removed, self._made(job))
 
     async def sweep(self) -> int:
         """Remove the files of jobs that have expired, failed or were cancelled; gives of how many."""
         swept = 0
-        for folder in await asyncio.to_thread(self._places):
-            tenant = folder.parent.name
+        for tenant, id_ in {*await self._files.jobs(0), *await asyncio.to_thread(self._making)}:
             documents = self._ours(tenant).services.documents
-            job = await jobs.find(documents, tenant, folder.name)
+            job = await jobs.find(documents, tenant, id_)
             if job is None or job.state in {"failed", "cancelled"}:
-                await asyncio.to_thread(_removed, folder)
+                await self._files.forget(tenant, id_)
+                await asyncio.to_thread(_removed, self._folder / tenant / id_)
                 swept += 1
         return swept
 
-    def _place(self, job: Job) -> Path:
+    def _made(self, job: Job) -> Path:
         return self._folder / job.tenant / job.id
 
-    def _places(self) -> list[Path]:
-        return [path for path in self._folder.glob("*/*") if path.is_dir()]
+    def _making(self) -> list[tuple[str, str]]:
+        found = [path for path in self._folder.glob("*/*") if path.is_dir()]
+        return [(path.parent.name, path.name) for path in found]
 
     def _fresh(self, job: Job) -> None:
         """Make the folder of a job, without what an earlier attempt left there."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _removed(self._place(job))
-        self._place(job).mkdir(parents=True)
+        _removed(self._made(job))
+        self._made(job).mkdir(parents=True)
 
 
 def _refuse_narrower(context: Context, type_: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import mongod
 import pytest
 import stored
 from served import Served
@@ -107,7 +109,67 @@ async def test_what_one_server_wrote_the_other_finds_at_once(clients: Any) -> No
         assert [entry["resource"]["id"] for entry in found["entry"]] == [made]
 
 
+async def _answered(accepting: Any, asked: Any, other: Any, **sent: Any) -> httpx.Response:
+    """Have a request answered later and give the answer, as the other server has it."""
+    later = {"Prefer": "respond-async", **sent.pop("headers", {})}
+    accepted = await accepting.request(*asked, headers=later, **sent)
+    assert accepted.status_code == 202, accepted.text
+    place = accepted.headers["Content-Location"].partition("/fhir/")[2]
+    async with asyncio.timeout(60):
+        while (polled := await other.get(place)).status_code == 202:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return polled
+
+
+async def test_what_is_answered_later_is_answered_by_every_server(clients: Any) -> None:
+    """Whichever of the two does the work: both look for it, and each is asked several times."""
+    await clients[0].put(
+        "/Basic/later", json={"resourceType": "Basic", "id": "later", "code": {"text": "x"}}
+    )
+    for n in range(4):
+        accepting, other = clients[n % 2], clients[(n + 1) % 2]
+        read = await _answered(accepting, ("GET", "/Basic?_id=later"), other)
+        assert read.json()["entry"][0]["resource"]["total"] == 1
+        entry = {
+            "resource": {"resourceType": "Basic", "id": f"later{n}", "code": {"text": "later"}},
+            "request": {"method": "PUT", "url": f"Basic/later{n}"},
+        }
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+        done = await _answered(accepting, ("POST", "/"), other, json=bundle)
+        assert done.json()["entry"][0]["response"]["status"] == "200"
+        assert (await other.get(f"/Basic/later{n}")).status_code == 200
+
+
+async def test_an_export_is_given_by_every_server(clients: Any) -> None:
+    await clients[0].put(
+        "/Basic/out", json={"resourceType": "Basic", "id": "out", "code": {"text": "x"}}
+    )
+    for n in range(4):
+        accepting, other = clients[n % 2], clients[(n + 1) % 2]
+        polled = await _answered(accepting, ("GET", "/$export?_type=Basic"), other)
+        (output,) = polled.json()["output"]
+        for client in clients:
+            lines = await client.get(output["url"].partition("/fhir/")[2])
+            assert lines.status_code == 200
+            assert len(lines.text.splitlines()) == output["count"]
+
+
 async def test_a_server_says_what_is_wrong_with_its_store(tmp_path: Path) -> None:
     url = "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200"
     with pytest.raises(AssertionError, match="store"):
         Served(tmp_path / "none", "--store", url)
+
+
+@pytest.mark.parametrize("stopped", [signal.SIGSTOP, signal.SIGKILL])
+async def test_readiness_says_that_the_database_is_gone(tmp_path: Path, stopped: int) -> None:
+    if mongod.given():
+        pytest.skip("MONGO_TEST_URI names a database that is not ours to kill")
+    with mongod.ReplicaSet(tmp_path / "set", 1) as members:
+        server = Served(tmp_path / "a", "--store", members.url)
+        async with httpx.AsyncClient(base_url=server.base.removesuffix("/fhir")) as client:
+            assert (await client.get("/readyz")).json()["components"]["store"] == "ok"
+            members.processes[members.ports[0]].send_signal(stopped)
+            down = await client.get("/readyz", timeout=30)
+            assert (down.status_code, down.json()["ready"]) == (503, False)
+            assert "reached" in down.json()["components"]["store"]
+        server.kill()

@@ -30,7 +30,8 @@ async def exported(world, url="$export", during=None):
 async def lines(world, entry):
     response = await world.call("GET", entry["url"])
     assert (response.status, response.media_type) == (200, NDJSON)
-    content = response.file.read_bytes()
+    content = b"".join([piece async for piece in response.pieces.read()])
+    assert len(content) == response.pieces.size
     assert content.endswith(b"\n")
     found = [json.loads(line) for line in content.splitlines()]
     assert len(found) == entry["count"]

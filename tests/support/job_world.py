@@ -33,6 +33,7 @@ from fhir_server.search.modifier import Modifier
 from fhir_server.search.paging import Paging
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
+from fhir_server.store.files import FolderFiles
 from fhir_server.store.memory import MemoryStore
 from fhir_server.store.sqlite.store import SqliteStore
 from operations.bulk.exporting import Exporting
@@ -210,7 +211,7 @@ async def opened(kind, folder, *, cache=None, claimed="report", **policy):
         await shown.show(ours(job.tenant), job)
 
     process = InferenceProcess(cache or models.default_cache())
-    exporting = Exporting(folder / "exports", ours)
+    exporting = Exporting(folder / "exports", FolderFiles(folder / "exports"), ours)
     inference = Inference(process, lambda _: images, ours)
     kinds = {"infer": Kind(inference.work, shown.given), "export": exporting.kind()}
     runner = Runner(store, kinds, told, clock, name="test")
@@ -221,7 +222,9 @@ async def opened(kind, folder, *, cache=None, claimed="report", **policy):
         store=store,
         documents=store,
         definitions=DEFINITIONS,
-        planner=Planner(PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types),
+        planner=Planner(
+            PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types, base=BASE
+        ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),
         clock=clock,

@@ -5,8 +5,9 @@
     changes    the log of all versions, named by their position: the change feed, and histories by type
     documents  small values outside FHIR
     contents   large contents of Binaries: how many versions name each, and which upload has its pieces
-    pieces     the bytes of contents
+    pieces     the bytes of contents and files
     uploads    uploads that are not finished, or were broken off
+    files      files of jobs: what was asked and what it came to, which upload has their pieces
     head       one document: the last position, which every transaction takes its turn at
     writers    the processes that write, with their last signs of life
     meta       one document: the version of the schema
@@ -29,7 +30,7 @@ from fhir_server.store.mongo.keys import HEAD
 from fhir_server.store.mongo.view import Database
 from fhir_server.store.port import SchemaTooNew, StoreUnavailable
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 _VALUES: Final = "tenant type index.a index.v clinical place index.w"
 _INDEXES: Final[dict[str, dict[str, str]]] = {
@@ -46,6 +47,7 @@ _INDEXES: Final[dict[str, dict[str, str]]] = {
     "contents": {"loose": "names made"},
     "pieces": {"pieces": "tenant id of n"},
     "uploads": {"made": "made"},
+    "files": {"jobs": "tenant id", "made": "kind made"},
 }
 _UNIQUE: Final = {("history", "versions")}
 
@@ -53,7 +55,7 @@ Migration = Callable[[Database], Awaitable[None]]
 """Changes what a schema before this one has stored; may be done twice, and beside itself."""
 
 MIGRATIONS: Final[Mapping[int, Migration]] = MappingProxyType({})
-"""By the version that they lead away from. From 1 to 2 came collections, and nothing stored was changed."""
+"""By the version that they lead away from. From 1 to 3 came collections, and nothing stored was changed."""
 META: Final = {"_id": "schema", "tenant": "", "id": "schema"}
 _FIRST_HEAD: Final = {**HEAD, "position": 0, "updated": 0}
 

@@ -26,6 +26,7 @@ from fhir_server.store.mongo import (
 )
 from fhir_server.store.mongo.commit import Commit
 from fhir_server.store.mongo.contents import MongoContents
+from fhir_server.store.mongo.files import MongoFiles
 from fhir_server.store.mongo.reader import Reader
 from fhir_server.store.mongo.recent import Recent
 from fhir_server.store.mongo.searches import Searches
@@ -41,6 +42,7 @@ from fhir_server.store.port import (
     Key,
     Match,
     NotEmpty,
+    Numbered,
     Page,
     Past,
     Precondition,
@@ -87,6 +89,10 @@ class MongoStore:
         self._recent = Recent(_POLL_S)
         self.contents = MongoContents(lambda: self._database, clock)
         """Where the large contents of this store lie."""
+
+    def files(self, kind: str) -> MongoFiles:
+        """Give where the files of a kind of job lie."""
+        return MongoFiles(lambda: self._database, self._clock, kind)
 
     # --- Care ---
 
@@ -196,6 +202,11 @@ class MongoStore:
         """Give one version, or None."""
         with faults.told():
             return await self._reader.vread(key, version_id)
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        with faults.told():
+            return await self._reader.deletions(numbers)
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
