@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from fhir_server.jobs.parameter_codes import Codes
 from fhir_server.search.custom import TYPE, Uploads
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.parameters import Uploaded as InUse
@@ -19,6 +20,7 @@ from fhir_server.store.port import (
     Documents,
     Extract,
     Key,
+    MatchConflict,
     Precondition,
     Store,
     StoreUnavailable,
@@ -61,6 +63,7 @@ class Uploaded:
         self._records: dict[str, Record] = {}
         self._parameters: dict[str, SearchParameters] = {}
         self.rules = Uploads(definitions, shared)
+        self.codes = Codes(self.rules, shared)
         self.generation = 0
 
     def of(self, tenant: str) -> SearchParameters:
@@ -192,7 +195,21 @@ class Indexing:
         """Write all changes or none, with the values of the parameters that are known by now."""
         if self._generation != self._uploaded.generation:
             changes = [_anew(self._uploaded.extract, change) for change in changes]
+        if any(change.key.type == TYPE for change in changes):
+            return await self._with_codes(changes, preconditions)
         return await self._store.commit(changes, preconditions)
+
+    async def _with_codes(
+        self, changes: Sequence[Change], preconditions: Sequence[Precondition]
+    ) -> Sequence[Version]:
+        """Commit search parameters, none of whose codes is another's by then; raises Unprocessable."""
+        while True:
+            guards = await self._uploaded.codes.guards(self._store, changes)
+            try:
+                return await self._store.commit(changes, (*preconditions, *guards))
+            except MatchConflict as conflict:
+                if conflict.index < len(preconditions):
+                    raise
 
 
 def _anew(extract: Extract, change: Change) -> Change:

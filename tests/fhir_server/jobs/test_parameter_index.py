@@ -313,6 +313,40 @@ async def test_a_code_that_another_upload_has_is_refused_with_422(caller):
     await caller.until("Practitioner?eyes=male")
 
 
+async def test_of_two_at_once_only_one_has_a_code(tmp_path):
+    """Nobody looks at what is uploaded, so what this process knows of it is old."""
+    async with opened(tmp_path, following=False) as house:
+        caller = Caller(house)
+        unused = {**parameter("unused"), "code": "eyes", "expression": "Patient.nothing"}
+        await caller.put(unused)
+        sent = [{**parameter(f"p{n}"), "code": "eyes"} for n in range(6)]
+        answers = await asyncio.gather(
+            *(caller.call("PUT", f"SearchParameter/{one['id']}", one) for one in sent)
+        )
+        assert sorted(answer.status for answer in answers) == [201, *[422] * 5]
+        taken = next(
+            one["id"] for one, made in zip(sent, answers, strict=True) if made.status < 300
+        )
+        elsewhere = {**parameter("other", base=["Practitioner"]), "code": "eyes"}
+        elsewhere["expression"] = "Practitioner.gender"
+        await caller.put(elsewhere)
+        again = await caller.call("PUT", f"SearchParameter/{taken}", {**sent[0], "id": taken})
+        assert again.status == 200
+
+
+async def test_two_of_one_transaction_cannot_have_one_code(caller):
+    entries = [
+        {
+            "resource": {**parameter(id_), "code": "twice"},
+            "request": {"method": "PUT", "url": f"SearchParameter/{id_}"},
+        }
+        for id_ in ("one", "two")
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    assert (await caller.call("POST", "", bundle)).status == 422
+    assert (await caller.call("GET", "SearchParameter/one")).status == 404
+
+
 @pytest.mark.parametrize(
     ("more", "element"),
     [
