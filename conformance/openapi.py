@@ -23,6 +23,7 @@ _SEARCH = (
     *("_id", "_lastUpdated", "_sort", "_count", "_total", "_include", "_revinclude", "_has"),
 )
 _HISTORY = (*_RENDERING, "_count", "_since", "_at")
+_WRITE_HEADERS = ("If-Match", "If-None-Match")
 _READ_HEADERS = ("If-None-Match", "If-Modified-Since")
 _DESCRIPTION = (
     "Each resource type has the same interactions. Which search parameters a type has is told by the "
@@ -68,17 +69,17 @@ _FORMS = (
     Form(
         _ID,
         *("put", "update", "Update, or create under this id"),
-        headers=("Prefer", "If-Match"),
+        headers=("Prefer", *_WRITE_HEADERS),
         body=FHIR,
         statuses=_WRITE,
     ),
     Form(
         _ID,
         *("patch", "patch", "Change parts of it"),
-        headers=("Prefer", "If-Match"),
+        headers=("Prefer", *_WRITE_HEADERS),
         body=_PATCHES,
     ),
-    Form(_ID, "delete", "delete", "Delete", headers=("If-Match",), statuses=(204,)),
+    Form(_ID, "delete", "delete", "Delete", headers=_WRITE_HEADERS, statuses=(204,)),
     Form(f"{_ID}/_history", "get", "history-instance", "History of one", _HISTORY),
     Form(f"{_ID}/_history/{{version}}", "get", "vread", "Read one version", _PART, _READ_HEADERS),
     Form("/{compartment}/{id}/{type}", "get", "search-type", "Search a compartment", _SEARCH),

@@ -127,6 +127,7 @@ def opening() -> Iterator[None]:
         IndexTooNew,
     )
     from fhir_server.store.port import SchemaTooNew, StoreUnavailable  # noqa: PLC0415 - as above
+    from smart_auth.keys import UnsafeKeys  # noqa: PLC0415 - as above
 
     try:
         yield
@@ -136,3 +137,5 @@ def opening() -> Iterator[None]:
         raise SettingsError("archive: a newer version of hounsfield has written it") from None
     except StoreUnavailable as fault:
         raise SettingsError(f"store: {fault}") from None
+    except UnsafeKeys as fault:
+        raise SettingsError(f"keys: {fault}") from None

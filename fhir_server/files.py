@@ -1,6 +1,7 @@
 """What stands in files: resources (NDJSON, .gz too, Bundles, single ones), HL7 v2 messages, one by one."""
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,8 @@ from resources.outcome import Invalid
 
 _ENDINGS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
 V2_ENDINGS = (".hl7", ".hl7.gz", ".er7")
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What reading a file may raise; the latter two where a .gz is cut short or damaged."""
 
 
 class Found(Struct, frozen=True):
@@ -71,7 +74,7 @@ def texts(path: Path) -> Iterator[Text]:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield Text(str(path), number, line)
-    except (OSError, EOFError) as fault:
+    except UNREADABLE as fault:
         yield Text(str(path), 0, b"", f"cannot be read: {type(fault).__name__}")
 
 
@@ -90,7 +93,7 @@ def messages(path: Path) -> Iterator[FoundMessage]:
     try:
         with _opened(path) as stream:
             found = v2.split(stream.read())
-    except (OSError, EOFError) as fault:
+    except UNREADABLE as fault:
         yield FoundMessage(str(path), 0, b"", f"cannot be read: {type(fault).__name__}")
         return
     if not found:

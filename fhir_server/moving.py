@@ -3,20 +3,27 @@
 import asyncio
 import gzip
 import os
+import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
+from fhir_server import tenancy
 from fhir_server.search.values import no_values
 from fhir_server.store.port import Extract, Key, Method, Past, Store, Version, instant
-from resources import datatypes
+from resources import datatypes, definitions
+from resources.outcome import FhirError
 
 FILE: Final = "history.ndjson"
 _GROUP: Final = 1000
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _NOTHING: Final = msgspec.Raw(b"null")
+_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Line(msgspec.Struct, frozen=True, rename="camel"):
@@ -33,6 +40,17 @@ class Line(msgspec.Struct, frozen=True, rename="camel"):
 
 class Unreadable(Exception):
     """A line is not one that an export with history wrote; the sentence says which."""
+
+
+class _Named(msgspec.Struct, frozen=True, rename="camel"):
+    """What a resource says that it is."""
+
+    resource_type: str
+    id: str
+
+
+class _Wrong(Exception):
+    """What is wrong with a line, in words that tell nothing of what it holds."""
 
 
 Import = Callable[[Sequence[Past]], Awaitable[int]]
@@ -95,7 +113,7 @@ async def load(
     read = new = 0
     known: set[str] = set()
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for group in _read(file, extract):
+        for group in _read(_lines(file), extract):
             for name in {past.key.tenant for past in group} - known:
                 await tenant(name)
                 known.add(name)
@@ -109,8 +127,8 @@ def _read(lines: Iterable[bytes], extract: Extract) -> Iterator[list[Past]]:
     for number, line in enumerate(lines, 1):
         try:
             group.append(_past(line, extract))
-        except (msgspec.MsgspecError, ValueError) as fault:
-            raise Unreadable(f"line {number} is no version: {type(fault).__name__}") from None
+        except _Wrong as fault:
+            raise Unreadable(f"line {number} is no version: {fault}") from None
         size += len(line)
         if len(group) == _GROUP or size > _GROUP_BYTES:
             yield group
@@ -119,12 +137,45 @@ def _read(lines: Iterable[bytes], extract: Extract) -> Iterator[list[Past]]:
         yield group
 
 
+def _lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the lines of a file; raises Unreadable where a .gz is cut short or damaged."""
+    try:
+        yield from file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise Unreadable(f"the file cannot be read to its end: {type(fault).__name__}") from None
+
+
 def _past(line: bytes, extract: Extract) -> Past:
-    told = msgspec.json.decode(line, type=Line)
-    key, text = Key(told.tenant, told.type, told.id), bytes(told.resource)
-    body = None if text == b"null" else text
-    updated = datatypes.interval(told.last_updated)[0]
-    values = no_values() if body is None else extract(key, body)
-    if (body is None) != (told.method == "DELETE"):
-        raise ValueError("a deletion has no resource, anything else has one")
+    """Read a line; raises _Wrong."""
+    try:
+        told = msgspec.json.decode(line, type=Line)
+        key, text = Key(told.tenant, told.type, told.id), bytes(told.resource)
+        body = None if text == b"null" else text
+        _refuse(told, body)
+        updated = datatypes.interval(told.last_updated)[0]
+        values = no_values() if body is None else extract(key, body)
+    except FhirError:
+        raise _Wrong("its resource is none") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError) as fault:
+        raise _Wrong(type(fault).__name__) from None  # its text may hold what the line does
+    except ValueError:
+        raise _Wrong("lastUpdated is no instant") from None
     return Past(key, int(told.version_id), updated, told.method, body, values)
+
+
+def _refuse(told: Line, body: bytes | None) -> None:
+    """Refuse what no store of ours could have held; raises _Wrong."""
+    known = told.type in definitions.load().resource_types
+    wrong = {
+        "tenant is no name of one": not tenancy.well_formed(told.tenant),
+        "type is none of R4's": not known,
+        "id is none": not _ID.fullmatch(told.id),
+        "versionId is no number from 1": not _NUMBER.fullmatch(told.version_id),
+        "lastUpdated is no instant": not _INSTANT.fullmatch(told.last_updated),
+        "a deletion has no resource, anything else has one": (body is None)
+        != (told.method == "DELETE"),
+    }
+    if found := next((sentence for sentence, is_so in wrong.items() if is_so), ""):
+        raise _Wrong(found)
+    if body is not None and msgspec.json.decode(body, type=_Named) != _Named(told.type, told.id):
+        raise _Wrong("type and id are not the resource's")

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import uvicorn
 import uvloop
 
 from fhir_server import app, asgi
+from fhir_server.app.folder import usable
 from fhir_server.http.protocol import OnePiece
 from fhir_server.installation import Installation
 from fhir_server.settings import Settings, SettingsError
@@ -61,8 +63,9 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings, place: Place, serving: Serving) -> int:
     """Serve until SIGTERM (or SIGINT, where the process leads alone), drain, and give 0.
 
-    Raises SettingsError where another server serves the data folder.
+    Raises SettingsError where another server serves the data folder, or it or the certificate cannot be used.
     """
+    _refuse_certificate(settings)
     async with AsyncExitStack() as stack:
         if place.leads:
             _be_alone(stack, settings.data)
@@ -82,11 +85,24 @@ async def serve(settings: Settings, place: Place, serving: Serving) -> int:
 
 
 def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        stack.enter_context(alone(folder))
+        stack.enter_context(alone(usable(folder)))
     except Taken:
         raise SettingsError(f"data: another server serves {folder} already") from None
+
+
+def _refuse_certificate(settings: Settings) -> None:
+    """Refuse files of a certificate that HTTPS cannot be served with."""
+    if settings.tls_cert is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_cert, settings.tls_key
+        )
+    except OSError as fault:  # of which SSLError is one
+        why = fault.strerror or type(fault).__name__
+        files = f"{settings.tls_cert} and {settings.tls_key}"
+        raise SettingsError(f"tls_cert and tls_key: {files} cannot be used: {why}") from None
 
 
 def _config(settings: Settings, application: object) -> uvicorn.Config:

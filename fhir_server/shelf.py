@@ -22,6 +22,7 @@ from fhir_server.store.port import (
     Change,
     Key,
     Match,
+    Numbered,
     Precondition,
     Store,
     Version,
@@ -192,6 +193,10 @@ class Shelved:
         if found is None and version_id == 1:
             return await self._shelf.read(key)
         return found
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        return await self._store.deletions(numbers)
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()

@@ -1,5 +1,7 @@
 """What each tenant's requests work with: the installation's services, with its uploaded search parameters."""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from fhir_server.context import Services
@@ -11,11 +13,20 @@ from fhir_server.store.port import Store
 
 
 class TenantServices:
-    """Gives a tenant's services; made anew only when an uploaded parameter changes."""
+    """Gives a tenant's services; made anew only when an uploaded parameter changes.
+
+    `base` gives the FHIR base URL of a tenant.
+    """
 
     def __init__(
-        self, services: Services, uploaded: Uploaded, statements: Statements, shelf: Shelf
+        self,
+        services: Services,
+        uploaded: Uploaded,
+        statements: Statements,
+        shelf: Shelf,
+        base: Callable[[str], str],
     ) -> None:
+        self._base = base
         self._shelf = shelf
         self._services = services
         self._uploaded = uploaded
@@ -59,6 +70,7 @@ class TenantServices:
                 uploaded.of(tenant),
                 services.planner.modifiers,
                 services.definitions.resource_types,
+                base=self._base(tenant),
             ),
             validator=Checked(services.validator.check, uploaded, tenant),
             capabilities=self._statements.capabilities(usable) if usable else services.capabilities,

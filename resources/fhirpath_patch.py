@@ -108,15 +108,22 @@ def _parts(parameter: Any, place: int) -> Parts:
             raise Invalid("A part of the operation is unknown or comes twice", expression=where)
         parts[name] = part if name == "value" else _simple(part)
     for name, kind in (("type", str), *_NEEDED.get(str(parts.get("type")), ())):
-        if not isinstance(parts.get(name), kind):
+        if not _is(parts.get(name), kind):
             raise Invalid(f"The operation needs {name}", issue="required", expression=where)
     if parts["type"] not in _NEEDED:
         raise Invalid(f"An operation is one of {', '.join(_NEEDED)}", expression=where)
     return parts
 
 
+def _is(value: Any, kind: type) -> bool:
+    """Tell whether a part is of a kind; true is no 1."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
 def _simple(part: Mapping[str, Any]) -> Any:
-    return next((value for name, value in part.items() if name.startswith("value")), None)
+    """Give the one value of a part, None where it has none or several."""
+    values = [value for name, value in part.items() if name.startswith("value")]
+    return values[0] if len(values) == 1 else None
 
 
 def apply(evaluator: Evaluator, resource: Resource, operations: Sequence[Parts]) -> Resource:

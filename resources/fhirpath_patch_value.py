@@ -64,8 +64,11 @@ def value_for(tree: Tree, step: Step, part: Part, depth: int = 0) -> Pair:
     property_ = _property(part)
     if property_ is not None:
         chosen((step,), part)
-        extra = part.get("_" + property_)
-        return model.copy(part.get(property_)), model.copy(extra) if step.primitive else None
+        value = model.copy(part.get(property_))
+        extra = model.copy(part.get("_" + property_)) if step.primitive else None
+        if value is None and not extra:
+            raise Invalid("The value of an operation is null", issue="required")
+        return value, extra
     if "resource" in part:
         if not isinstance(part["resource"], dict) or not tree.is_a(step.type, "Resource"):
             raise Unprocessable("The element takes no resource", issue="value")

@@ -1,6 +1,6 @@
 """A resource as a JSON object: lossless parse and serialise (FHIR R4 json.html)."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
 import msgspec
@@ -26,8 +26,12 @@ class Written(Decimal):
         return self._text
 
 
-def _decimal(text: str) -> Decimal:
-    value = Decimal(text)
+def decimal(text: str) -> Decimal:
+    """Give a decimal that is written with these digits again; raises msgspec.ValidationError."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise msgspec.ValidationError(_NO_NUMBER) from None
     return value if str(value) == text else Written(text)
 
 
@@ -37,7 +41,8 @@ def _digits(value: object) -> msgspec.Raw:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-_decoder = msgspec.json.Decoder(float_hook=_decimal)
+_NO_NUMBER = "A number has more digits, or a larger exponent, than are read here"
+_decoder = msgspec.json.Decoder(float_hook=decimal)
 _QUOTE, _BACKSLASH = b'"', b"\\"
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_digits)
 
@@ -46,6 +51,8 @@ def parse(data: bytes) -> Resource:
     """Parse one resource; decimals keep their digits. Raises Invalid (structure) if it is none."""
     try:
         value = _decoder.decode(data)
+    except msgspec.ValidationError:  # of what is JSON only a number is ever refused
+        raise outcome.Invalid(_NO_NUMBER, issue="value") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise outcome.Invalid(
             f"The body is not JSON: {_position(fault)}", issue="structure"
@@ -66,13 +73,18 @@ def received(data: bytes) -> Resource:
     nothing was dropped.
     """
     value = parse(data)
+    refuse_twice(value, data)
+    return value
+
+
+def refuse_twice(value: object, data: bytes) -> None:
+    """Refuse JSON whose value has lost a property that an object names twice; raises Invalid."""
     try:
         kept = serialise(value)
     except RecursionError:
         raise outcome.Invalid("The body is nested too deeply", issue="structure") from None
     if len(kept) != len(data) and _quotes(kept) != _quotes(data):
         raise outcome.Invalid("An object names one property twice", issue="structure")
-    return value
 
 
 def _quotes(data: bytes) -> int:

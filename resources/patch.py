@@ -27,6 +27,7 @@ def parse(data: bytes) -> list[Operation]:
         found = model.parse_json(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid("The patch is not JSON", issue="structure") from None
+    model.refuse_twice(found, data)
     if not isinstance(found, list) or not all(isinstance(operation, dict) for operation in found):
         raise Invalid("A JSON Patch is an array of operations", issue="structure")
     if len(found) > MOST_OPERATIONS:

@@ -55,6 +55,14 @@ def parse(text: str, base: str = "") -> Reference:
     return Reference("absolute" if "://" in text else "other", url=text)
 
 
+def relative(text: str, base: str) -> str:
+    """Give a reference to a resource under `base`, this server's own, without it; any other as it is."""
+    if not base or not text.startswith(f"{base}/"):
+        return text
+    rest = text[len(base) + 1 :]
+    return rest if _LOCAL.fullmatch(rest.partition("#")[0]) else text
+
+
 def _unversioned(text: str) -> str:
     return text.partition("/_history/")[0]
 

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from resources import model
 from resources.xml_fault import Misfit
 
 Written = Callable[[Any], str]
@@ -65,7 +68,7 @@ def _integer(value: Any) -> str:
 
 
 def _decimal(value: Any) -> str:
-    if type(value) is Decimal or type(value) is int or type(value) is float:
+    if isinstance(value, Decimal) or type(value) is int:
         return str(value)
     raise Misfit("Expected a number", "value")
 
@@ -89,6 +92,6 @@ def _read_decimal(text: str) -> int | Decimal:
     if _DECIMAL.match(text) is None:
         raise Misfit("Expected a number", "value")
     try:
-        return Decimal(text)
-    except InvalidOperation:
+        return model.decimal(text)
+    except msgspec.ValidationError:
         raise Misfit("Expected a number that can be represented", "value") from None

@@ -15,9 +15,9 @@ HEAD = """\
 `hounsfield COMMAND --help` tells the same with a sentence for each argument. What stands in brackets may be
 left out, `…` means that it may be given again.
 
-The exit status is 0 where all that was asked was done, 1 where something was refused or found wrong (said on
-standard error), 2 where the command could not begin, 130 where it was interrupted. Results go to standard
-output, progress and reasons to standard error.
+The exit status is 0 where all that was asked was done, 1 where something was refused, found wrong or
+broken off (said on standard error), 2 where the command could not begin, 130 where it was interrupted.
+Results go to standard output, progress and reasons to standard error.
 
 Commands with `--data` work on that folder in their own process; a server may be running on it meanwhile, and
 sees what they change at once. A secret of a client is printed when it is made and never again; passwords and

@@ -21,11 +21,15 @@ _MOST_MADE: Final = 64
 
 
 class Definition(Struct, frozen=True):
-    """A stored CodeSystem or ValueSet: what names its version, its `Type/id`, and what it says."""
+    """A stored CodeSystem or ValueSet: what names its version, its `Type/id`, and what it says.
+
+    `url` is where it can be read, which may also name it.
+    """
 
     key: Hashable
     reference: str
     meaning: CodeSystem | ValueSet
+    url: str = ""
 
 
 class Stored:
@@ -35,12 +39,14 @@ class Stored:
         self._base = base
         self._systems: dict[str, list[CodeSystem]] = {}
         self._sets: dict[str, list[ValueSet]] = {}
+        self._read_at: dict[str, ValueSet] = {}
         for one in definitions:
             if isinstance(one.meaning, CodeSystem):
                 self._systems.setdefault(one.meaning.url, []).append(one.meaning)
             else:
                 self._sets.setdefault(one.meaning.url, []).append(one.meaning)
                 self._sets[one.reference] = [one.meaning]
+                self._read_at[one.url] = one.meaning
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Give a code system of a url, of the version or else the newest."""
@@ -48,8 +54,15 @@ class Stored:
         return found or self._base.code_system(url, version)
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
-        """Give a value set of a url or `ValueSet/id`, of the version or else the newest."""
-        return _of(self._sets.get(url, ()), version) or self._base.value_set(url, version)
+        """Give a value set of a url or `ValueSet/id`, of the version or else the newest.
+
+        What a url names comes before what can be read there.
+        """
+        named = _of(self._sets.get(url, ()), version) or self._base.value_set(url, version)
+        return named or _of(self._at(url), version)
+
+    def _at(self, url: str) -> Sequence[ValueSet]:
+        return (self._read_at[url],) if url in self._read_at else ()
 
 
 class Compiled:
@@ -63,12 +76,14 @@ class Compiled:
         """Give a definition that was compiled under the key."""
         return self._definitions.get(key)
 
-    def definition(self, key: Hashable, reference: str, body: bytes) -> Definition:
+    def definition(self, key: Hashable, reference: str, body: bytes, url: str = "") -> Definition:
         """Compile a CodeSystem or ValueSet and remember it under a key that is new with each version."""
         resource = parse(body)
         is_system = resource["resourceType"] == "CodeSystem"
         meaning = CodeSystem(resource) if is_system else compiled(resource)
-        return _kept(self._definitions, key, Definition(key, reference, meaning), _MOST_COMPILED)
+        return _kept(
+            self._definitions, key, Definition(key, reference, meaning, url), _MOST_COMPILED
+        )
 
     def terminology(self, definitions: Sequence[Definition]) -> Terminology:
         """Give the terminology of these definitions over R4's own, the same for the same."""

@@ -1,6 +1,6 @@
 """An installation is built, opened in order, and closed in the reverse order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -11,7 +11,7 @@ from ai_observations.inference import InstalledModels
 from ai_observations.process import InferenceProcess
 from dicomweb_bridge.archive.local import LocalArchive
 from fhir_server.access import Access
-from fhir_server.app import edges, interactions, stores, trail
+from fhir_server.app import edges, folder, interactions, stores, trail
 from fhir_server.app.interactions import Meaning
 from fhir_server.app.stores import Adapter
 from fhir_server.app.work import Contexts, work
@@ -32,14 +32,14 @@ from smart_auth.open import OpenAuthorizer
 async def installation(
     settings: Settings, public_url: str, *, serving: bool = False, leading: bool = True
 ) -> AsyncIterator[Installation]:
-    """Build and open everything for the settings; closes it at the end, children first.
+    """Build and open everything for the settings; closes it at the end, children first. Raises SettingsError.
 
     `serving` also builds the children that only a server has; one process a data folder serves. Of
     several processes that answer together only the `leading` one has them.
     """
     if settings.archive != "local":
         raise SettingsError("archive: this version keeps images in its own archive only (local)")
-    settings.data.mkdir(parents=True, exist_ok=True)
+    folder.usable(settings.data)
     definitions = r4.load()
     parameters = SearchParameters(definitions)
     meaning = Meaning(definitions, parameters, declared_statements(settings, definitions))
@@ -77,6 +77,9 @@ async def _house(
     def ours(tenant: str) -> Context:
         return house.ours(tenant)
 
+    def base(tenant: str) -> str:
+        return house.base(tenant)
+
     def context_for(tenant: str, access: Access) -> Context:
         return house.context(tenant, access)
 
@@ -93,7 +96,7 @@ async def _house(
         settings=settings,
         public_url=public_url,
         services=services,
-        tenants=_tenants(services, uploaded, meaning),
+        tenants=_tenants(services, uploaded, meaning, base),
         statements=meaning.statements,
         uploaded=uploaded,
         reindexing=made.reindexing,
@@ -118,7 +121,9 @@ async def _house(
     return house
 
 
-def _tenants(services: Services, uploaded: Uploaded, meaning: Meaning) -> TenantServices:
+def _tenants(
+    services: Services, uploaded: Uploaded, meaning: Meaning, base: Callable[[str], str]
+) -> TenantServices:
     """Give the services of each tenant: ours, with what it has uploaded and what is on our own shelf."""
     shelf = stores.shelf(meaning.parameters, meaning.statements)
-    return TenantServices(services, uploaded, meaning.statements, shelf)
+    return TenantServices(services, uploaded, meaning.statements, shelf, base)

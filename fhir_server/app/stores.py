@@ -50,7 +50,10 @@ def chosen(settings: Settings, parameters: SearchParameters) -> Adapter:
     if scheme != "sqlite":
         return _mongo(settings.store_url, clinical)
     file = Path(path.removeprefix("/"))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SettingsError(f"store: {file.parent} cannot be made: {fault.strerror}") from None
     return SqliteStore(file, clock=now, clinical=clinical)
 
 

@@ -105,7 +105,7 @@ def retry_after(response: httpx.Response, otherwise: float) -> float:
         return min(float(text), LONGEST_S)
     try:
         left = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return otherwise
     return min(max(left, 0.0), LONGEST_S)
 

@@ -6,8 +6,8 @@ from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from fhir_server.command import command
-from fhir_server.settings import Settings
+from fhir_server.command import command, opening
+from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from dicomweb_bridge.archive.port import Fault
@@ -59,7 +59,6 @@ def _kept(settings: Settings) -> Iterator[str]:
     import asyncio
 
     from fhir_server import app
-    from fhir_server.store.port import SchemaTooNew
 
     if not settings.data.exists():
         return
@@ -73,9 +72,11 @@ def _kept(settings: Settings) -> Iterator[str]:
             return found
 
     try:
-        yield from asyncio.run(verified())
-    except SchemaTooNew:
-        yield "the store was written by a newer version of hounsfield: install that"
+        with opening():
+            found = asyncio.run(verified())
+    except SettingsError as fault:
+        found = [str(fault)]
+    yield from found
 
 
 def _told(fault: "Fault") -> str:

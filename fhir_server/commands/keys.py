@@ -4,7 +4,7 @@ import datetime as dt
 from argparse import ArgumentParser, Namespace
 
 from fhir_server.command import Actions, command, refused
-from fhir_server.settings import Settings
+from fhir_server.settings import Settings, SettingsError
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -30,6 +30,8 @@ def keys(given: Namespace, settings: Settings) -> int:
             return 0
     except UnsafeKeys as fault:
         return refused(fault)
+    except OSError as fault:
+        raise SettingsError(f"data: {settings.data} cannot be used: {fault.strerror}") from None
     for kid, made in ring.ages.items():
         day = dt.datetime.fromtimestamp(made / 1_000, dt.UTC).date()
         print(f"{kid}  {day}" + ("  signs" if kid in {ring.kid, ring.access.kid} else ""))

@@ -4,21 +4,19 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import COULD_NOT, command, refused, within
-from fhir_server.settings import Settings
+from fhir_server.command import COULD_NOT, command, opening, refused, within
+from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fhir_server.context import Context
     from fhir_server.installation import Installation
-    from fhir_server.loading.door import Door
     from fhir_server.loading.load import Loaded, Way
-    from resources.model import Resource
+    from fhir_server.loading.progress import Progress as Behind
 
 _SHOWN = 50
 
@@ -45,12 +43,26 @@ def _arguments(parser: ArgumentParser) -> None:
     "load", "load NDJSON, Bundles, resources or folders", takes="data store", configure=_arguments
 )
 def load(given: Namespace, settings: Settings) -> int:
-    """Load, and print counts and what was refused with the reasons; 1 if anything was."""
+    """Load, and print counts and what was refused with the reasons; 1 if anything was, or it broke off."""
     import asyncio
+
+    from fhir_server.files import files
+    from fhir_server.loading.remote import base_of
 
     if given.history:
         return _moved(given, settings)
-    return asyncio.run(_load(given, settings))
+    try:
+        found = files(given.paths)
+        base = base_of(given.base) if given.base else ""
+    except (FileNotFoundError, ValueError) as fault:
+        return _could_not(fault)
+    with opening():
+        return asyncio.run(_load(given, settings, base, found))
+
+
+def _could_not(fault: object) -> int:
+    print(f"hounsfield: {fault}", file=sys.stderr)
+    return COULD_NOT
 
 
 def _moved(given: Namespace, settings: Settings) -> int:
@@ -62,8 +74,9 @@ def _moved(given: Namespace, settings: Settings) -> int:
     from fhir_server.store.port import OutOfOrder
 
     if given.base:
-        print("hounsfield: --history goes with --data, not with --base", file=sys.stderr)
-        return COULD_NOT
+        return _could_not("--history goes with --data, not with --base")
+    if missing := [path for path in given.paths if not path.is_file()]:
+        return _could_not(f"{missing[0]}: no such file")
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task("loading")
@@ -84,8 +97,9 @@ async def _take(house: "Installation", paths: list[Path], told: "Callable[[str],
     import json
 
     from fhir_server import moving, tenancy
+    from fhir_server.loading.here import spare_the_collector
 
-    _spare_the_collector()
+    spare_the_collector()
     documents = house.services.documents
 
     async def tenant(name: str) -> None:
@@ -102,106 +116,65 @@ async def _take(house: "Installation", paths: list[Path], told: "Callable[[str],
     return text
 
 
-async def _load(given: Namespace, settings: Settings) -> int:
+async def _load(given: Namespace, settings: Settings, base: str, found: list[Path]) -> int:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from fhir_server.files import files
     from fhir_server.loading import load as loading
+    from fhir_server.loading.progress import mark_of
 
-    try:
-        found = files(given.paths)
-    except FileNotFoundError as fault:
-        print(f"hounsfield: {fault}", file=sys.stderr)
-        return COULD_NOT
-    totals = loading.Loaded()
+    totals, broken = loading.Loaded(), ""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    async with _way(given, settings, found) as way:
-        state = Path(".hounsfield-load.json") if given.base else settings.data / "load.json"
-        if given.again:
-            state.unlink(missing_ok=True)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            shown = bar.add_task("loading")
-            async for totals in loading.load(found, way, loading.Progress(state)):
-                bar.update(
-                    shown, description=f"{totals.stored} stored, {len(totals.refused)} refused"
-                )
-    return _report(totals)
+    async with _way(given, settings, base, found) as (way, behind):
+        try:
+            if given.again:
+                behind.forget(map(mark_of, found))
+            with Progress(*columns, console=Console(stderr=True)) as bar:
+                shown = bar.add_task("loading")
+                async for totals in loading.load(found, way, behind):
+                    bar.update(
+                        shown, description=f"{totals.stored} stored, {len(totals.refused)} refused"
+                    )
+        except (loading.BrokenOff, OSError) as fault:
+            broken = str(fault)
+    return _report(totals, broken)
 
 
-def _report(totals: "Loaded") -> int:
+def _report(totals: "Loaded", broken: str) -> int:
+    if broken and not (totals.stored or totals.refused):
+        return _could_not(broken)
     print(f"{totals.stored} stored, {totals.skipped} loaded before, {len(totals.refused)} refused")
     for one in totals.refused[:_SHOWN]:
         print(f"  {one.path}:{one.place}: {one.reason}")
     if len(totals.refused) > _SHOWN:
         print(f"  … and {len(totals.refused) - _SHOWN} more")
+    if broken:
+        return refused(f"broken off: {broken}; the same command goes on where it was")
     return 1 if totals.refused else 0
 
 
-def _way(
-    given: Namespace, settings: Settings, found: "list[Path]"
-) -> "AbstractAsyncContextManager[Way]":
-    if given.base:
-        return _remote(given.base.rstrip("/"), given.token or os.environ.get("HOUNSFIELD_TOKEN"))
-    return _here(settings, sum(path.stat().st_size for path in found))
-
-
 @asynccontextmanager
-async def _here(settings: Settings, size: int) -> "AsyncIterator[Way]":
-    """Give the way straight into the store of the data folder, for so many bytes."""
-    from fhir_server import app, tenancy
-    from fhir_server.loading.preparing import Preparing, processes_for
-    from fhir_server.loading.straight import Straight
+async def _way(
+    given: Namespace, settings: Settings, base: str, found: list[Path]
+) -> "AsyncIterator[tuple[Way, Behind]]":
+    """Give the way to where the files are loaded, and how far they were; raises SettingsError."""
+    from fhir_server.loading import remote
+    from fhir_server.loading.progress import Progress
 
-    async with app.installation(settings, "http://localhost") as house:
-        _spare_the_collector()
-        context = house.ours(tenancy.DEFAULT, "load")
-        with Preparing(context, processes_for(size)) as preparing:
-            yield Straight(context, preparing, _door(context))
+    if not base:
+        from fhir_server.loading.here import here
 
-
-def _spare_the_collector() -> None:
-    """Have what lives as long as the process not looked at again, and what a group makes not so often."""
-    import gc
-
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
-
-
-def _door(context: "Context") -> "Door":
-    """Give the door of the installation itself, the same as everyone's."""
-    from fhir_server.interactions import answer
-    from fhir_server.interactions.dispatch import dispatch
+        async with here(settings, sum(path.stat().st_size for path in found)) as (way, name):
+            yield way, Progress(settings.data / "load.json", name)
+        return
     from fhir_server.loading.door import Door
-    from fhir_server.message import FhirRequest
-    from resources.model import parse, serialise
-    from resources.outcome import FhirError
 
-    async def send(bundle: "Resource") -> "tuple[int, Resource]":
-        try:
-            response = await dispatch(context, FhirRequest("POST", "", body=serialise(bundle)))
-        except FhirError as refused:
-            response = answer.failed(refused)
-        return response.status, parse(response.body)
-
-    return Door(send)
-
-
-@asynccontextmanager
-async def _remote(base: str, token: str | None) -> "AsyncIterator[Way]":
-    """Give the way through the door of a running server."""
-    import httpx
-
-    from fhir_server.loading.door import Door
-    from resources.model import Resource, parse, serialise
-
-    headers = {"Content-Type": "application/fhir+json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(headers=headers, timeout=300) as client:
-
-        async def send(bundle: Resource) -> tuple[int, Resource]:
-            response = await client.post(base, content=serialise(bundle))
-            return response.status_code, parse(response.content)
-
-        yield Door(send)
+    state = Path(".hounsfield-load.json")
+    if not os.access(state.parent, os.W_OK | os.X_OK):
+        raise SettingsError(f"{state} cannot be written here: it keeps what is behind")
+    try:
+        made = remote.client(given.token or os.environ.get("HOUNSFIELD_TOKEN"))
+    except ValueError as fault:
+        raise SettingsError(str(fault)) from None
+    async with made as client:
+        yield Door(remote.Remote(client, base).send), Progress(state, remote.target_of(base))

@@ -31,11 +31,11 @@ def _one(settings: Settings) -> int:
     from fhir_server.installation import Installation
 
     logs.configure(settings.log_level)
-    socket_ = listening.bind(settings.host, settings.port)
-    place = serving.Place(socket_, listening.address(settings, socket_))
+    with listening.bind(settings.host, settings.port) as socket_:
+        place = serving.Place(socket_, listening.address(settings, socket_))
 
-    async def answers(_: Installation) -> None:
-        listening.ready(place.public_url)
+        async def answers(_: Installation) -> None:
+            listening.ready(place.public_url)
 
-    with asyncio.Runner(loop_factory=serving.loop) as runner:
-        return runner.run(serving.serve(settings, place, answers))
+        with asyncio.Runner(loop_factory=serving.loop) as runner:
+            return runner.run(serving.serve(settings, place, answers))

@@ -55,6 +55,8 @@ def token(given: Namespace, settings: Settings) -> int:
         made = mint(keys, asked)
         _told(settings, keys, asked)
         print(made)
+    except OSError as fault:
+        raise SettingsError(f"data: {settings.data} cannot be used: {fault.strerror}") from None
     except SettingsError:
         raise
     except (ValueError, UnsafeKeys) as fault:

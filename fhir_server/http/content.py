@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive
 
+from fhir_server.http.media_ranges import quality
 from fhir_server.http.unpacking import Unpacking
 from resources.outcome import Invalid, TooLarge, UnsupportedMediaType
 
@@ -71,12 +72,13 @@ def packable(media_type: str) -> bool:
 
 
 def wants_gzip(headers: Mapping[str, str]) -> bool:
-    """Tell whether the client takes gzip (Accept-Encoding with a quality above 0)."""
+    """Tell whether the client takes gzip (RFC 9110 12.5.3): a quality above 0, its own before that of `*`."""
+    qualities = {"*": 0.0}
     for part in headers.get("accept-encoding", "").lower().split(","):
-        name, _, quality = part.partition(";")
-        if name.strip() in {"gzip", "*"}:
-            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
+        name, _, parameter = part.replace(" ", "").partition(";")
+        qualities[name] = quality(parameter.removeprefix("q=") or "1")
+    named = [qualities[name] for name in _GZIP if name in qualities]
+    return max(named, default=qualities["*"]) > 0
 
 
 async def packed(body: bytes) -> bytes:

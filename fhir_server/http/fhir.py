@@ -1,6 +1,7 @@
 """The FHIR door over HTTP: ASGI request to FhirRequest, FhirResponse to ASGI (FHIR R4 http.html)."""
 
 import contextlib
+import functools
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,6 +48,8 @@ EXPOSED = (
 _PACKED = (b"content-encoding", b"gzip")
 _VARIES = (b"vary", b"accept, accept-encoding")
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
+_TOLD_IN_BODY = "hounsfield.told_in_body"
+"""Where the scope of a request has what its body says of the form of the answer, for errors too."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="fhir"'}
 
 Tenants = Callable[[str], Awaitable[bool]]
@@ -126,12 +129,13 @@ class FhirDoor:
     ) -> FhirResponse:
         """Give the OperationOutcome of a failure, in the form asked for."""
         if isinstance(fault, StoreUnavailable):
-            fault = Unavailable("The store is closing or cannot be reached")
+            fault = Unavailable(fault.told)
         failed = answer.failed(fault)
         if isinstance(fault, Unauthorised):
             self._tell_refused(scope, request_id)
             failed = replace(failed, headers=_CHALLENGE)
-        form = negotiation.asked_for_error(scope["query_string"], headers)
+        body = scope.get(_TOLD_IN_BODY, ())
+        form = negotiation.asked_for_error(scope["query_string"], headers, body)
         return await rendering.told(failed, form)
 
     def _tell_refused(self, scope: Scope, request_id: str) -> None:
@@ -173,28 +177,31 @@ class FhirDoor:
         if request.brought is not None:
             with request.brought.file:
                 return await self._binary(context, request)
-        form = negotiation.asked(request.path, request.query, headers)
-        if request.body:
-            form = negotiation.asked_by_form(request.path, request.body, form)
+        query = (*scope.get(_TOLD_IN_BODY, ()), *request.query)
+        form = negotiation.asked(request.path, query, headers)
         response = await dispatch(context, request)
-        return response if form is negotiation.PLAIN else await rendering.rendered(response, form)
+        return await rendering.answered(request, response, form)
 
     async def _binary(self, context: Context, request: FhirRequest) -> FhirResponse:
         """Answer a request for one Binary; a large content is never in memory as a whole."""
-        raw = binary.wants_raw(request)
+        accept = request.headers.get("accept", "") if binary.may_be_raw(request) else ""
         form = negotiation.PLAIN
-        if not raw:
+        if not accept:
             form = negotiation.asked(request.path, request.query, request.headers)
         contents = self._ports.contents
         store = contents.bringing(request.brought) if request.brought else contents.marked
         services = self._ports.over(context.tenant, store)
         response = await dispatch(replace(context, services=services), request)
         held = await contents.content(context.tenant, response.body)
-        if raw:
-            return binary.ranged(request, await binary.raw(response, held), held)
+        if accept:
+            wanted = functools.partial(negotiation.wants_content, accept)
+            raw = await binary.raw(response, wanted, held)
+            if raw is not None:
+                return binary.ranged(request, raw, held)
+            form = negotiation.asked(request.path, request.query, request.headers)
         if held is not None:
             response = await binary.whole(response, held, at_once=form != negotiation.PLAIN)
-        return await rendering.rendered(response, form)
+        return await rendering.answered(request, response, form)
 
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str]
@@ -210,6 +217,7 @@ class FhirDoor:
                 )
                 return await binary.taken(request, brought)
             body = await content.read(receive, headers, self._ports.max_body)
+            scope[_TOLD_IN_BODY] = negotiation.told_in_body(path, body)
             if body and negotiation.brings_xml(scope["method"], path, headers):
                 body = await rendering.read_xml(body)
                 headers = {**headers, "content-type": negotiation.JSON}

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from fhir_server.http import media_ranges
+from fhir_server.http.media_ranges import Weight
 from resources.outcome import NotAcceptable, NotSupported, UnsupportedMediaType
 
 JSON = "application/fhir+json"
@@ -12,13 +14,12 @@ XML = "application/fhir+xml"
 _OFFERED = (JSON, XML, "application/json", "application/xml", "text/json", "text/xml")
 _XML_TYPES = frozenset({XML, "application/xml", "text/xml"})
 _JSON_TYPES = frozenset({JSON, "application/json", "text/json"})
-_SHORT = {"json": JSON, "xml": XML}
 _NDJSON_NAMES = frozenset({"application/fhir+ndjson", "application/ndjson", "ndjson"})
 _FILES = "_async/"
 _FORM = "application/x-www-form-urlencoded"
 _JSON_PATCH = "application/json-patch+json"
-_R4 = frozenset({"4.0", "4.0.1"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+_NAMED = 2
 _REMEMBERED = 256
 """A longer Accept header is read each time, so that nobody fills the memory with them."""
 
@@ -31,23 +32,6 @@ class Form(NamedTuple):
     media_type: str = JSON
     xml: bool = False
     pretty: bool = False
-
-
-class _Range(NamedTuple):
-    """One media range of an Accept header; version is its fhirVersion, empty where it has none."""
-
-    kind: str
-    quality: float
-    version: str
-
-    def specificity(self, media_type: str) -> int:
-        """Give how closely the range names a media type: 2, 1 or 0, and -1 where it does not."""
-        if self.kind == media_type:
-            return 2
-        if self.kind == "*/*":
-            return 0
-        group, _, rest = self.kind.partition("/")
-        return 1 if rest == "*" and media_type.startswith(f"{group}/") else -1
 
 
 PLAIN = Form()
@@ -69,28 +53,59 @@ def asked(path: str, query: Query, headers: Mapping[str, str]) -> Form:
             form = form and form._replace(pretty=True)
     if form is not None:
         return form
-    if path.startswith(_FILES) and any(r.kind in _NDJSON_NAMES for r in _ranges(accept)):
+    if path.startswith(_FILES) and any(
+        r.kind in _NDJSON_NAMES for r in media_ranges.parsed(accept)
+    ):
         return PLAIN
     raise NotAcceptable(f"Answers are given as {JSON} or {XML}")
 
 
-def asked_by_form(path: str, body: bytes, form: Form) -> Form:
-    """Give the form that the body of POST _search asks for, which goes before the form given."""
-    if not path.endswith("_search") or b"_format" not in body:
-        return form
-    pairs = parse_qsl(body.decode("latin-1"))
-    wanted = [pair for pair in pairs if pair[0] == "_format"]
-    return asked(path, wanted, {})._replace(pretty=form.pretty) if wanted else form
+def told_in_body(path: str, body: bytes) -> Query:
+    """Give _format and _pretty as the body of POST _search has them; they go before those of the URL."""
+    if not searches(path) or not (b"_format" in body or b"_pretty" in body):
+        return ()
+    return _rendering(body)
 
 
-def asked_for_error(query: bytes, headers: Mapping[str, str]) -> Form:
-    """Give the form that an error is told in: the one asked for, JSON where that is not offered."""
-    pairs = parse_qsl(query.decode("latin-1"))
-    told = [pair for pair in pairs if pair[0] == "_format" or pair == ("_pretty", "true")]
+def asked_for_error(query: bytes, headers: Mapping[str, str], body: Query = ()) -> Form:
+    """Give the form that an error is told in: the one asked for, JSON where that is not offered.
+
+    `body` is what the body of the request says of it.
+    """
+    pairs = (*body, *_rendering(query))
+    told = [pair for pair in pairs if pair[0] == "_format" or pair[1] == "true"]
     try:
         return asked("", told, headers)
     except NotAcceptable:
         return PLAIN
+
+
+def wants_content(accept: str, media_type: str) -> bool:
+    """Tell whether a content of this media type is wanted rather than the Binary around it, as JSON or XML.
+
+    Where both are wanted alike, and the resource is not named as such, and where neither is, it is the
+    content. https://hl7.org/fhir/R4/binary.html#rest
+    """
+    ranges = media_ranges.parsed(accept)
+    weights = [media_ranges.weight(offered, ranges) for offered in _OFFERED]
+    resource = max((found[:2] for found in weights if found is not None), default=None)
+    if not ranges or resource is None:
+        return bool(ranges)
+    kind = media_type.partition(";")[0].strip().lower()
+    content = media_ranges.weight(kind, ranges)
+    if content is None:
+        return False
+    return content[:2] > resource or (content[:2] == resource and content.specificity < _NAMED)
+
+
+def _rendering(query: bytes) -> Query:
+    pairs = parse_qsl(query.decode("latin-1")) if query else ()
+    return tuple(pair for pair in pairs if pair[0] in {"_format", "_pretty"})
+
+
+def searches(path: str) -> bool:
+    """Tell whether a path is where a search is posted to, whatever is searched."""
+    return path.rpartition("/")[2] == "_search"
 
 
 def pretty(query: Query) -> bool:
@@ -107,7 +122,8 @@ def brings_xml(method: str, path: str, headers: Mapping[str, str]) -> bool:
     if given is None or given == JSON:
         return False
     kind, *parameters = (part.strip().lower() for part in given.split(";"))
-    if (kind == _FORM and path.endswith("/_search")) or (kind == _JSON_PATCH and method == "PATCH"):
+    if (kind == _FORM and searches(path)) or (kind == _JSON_PATCH and method == "PATCH"):
+        _refuse_parameters(parameters)
         return False
     if kind == "application/xml-patch+xml":
         raise UnsupportedMediaType(
@@ -125,7 +141,7 @@ def _refuse_parameters(parameters: Sequence[str]) -> None:
         value = value.strip('"')
         if name == "charset" and value not in _CHARSETS:
             raise UnsupportedMediaType("A body is sent in UTF-8")
-        if name == "fhirversion" and value not in _R4:
+        if name == "fhirversion" and value not in media_ranges.R4:
             raise UnsupportedMediaType("Resources are read as those of FHIR 4.0")
 
 
@@ -139,7 +155,7 @@ def _accepted(accept: str) -> Form | None:
 def _formatted(wanted: str) -> Form | None:
     """Give the form for a value of _format, where a generic type means FHIR's own."""
     kind, _, parameters = wanted.lower().replace(" ", "+").partition(";")
-    kind = _SHORT.get(kind, kind)
+    kind = media_ranges.SHORT.get(kind, kind)
     if kind in _XML_TYPES:
         kind = XML
     elif kind in _JSON_TYPES:
@@ -155,51 +171,14 @@ def _chosen(accept: str) -> Form | None:
 
     Between equals the more closely named goes first, then the one named first, then JSON.
     """
-    ranges = _ranges(accept)
-    best: tuple[float, int, int] | None = None
+    ranges = media_ranges.parsed(accept)
+    best: Weight | None = None
     form = None
     for media_type in _OFFERED:
-        found = _weight(media_type, ranges)
+        found = media_ranges.weight(media_type, ranges)
         if found is not None and (best is None or found > best):
             best = found
-            version = ranges[-found[2]].version
+            version = ranges[-found.place].version
             named = f"{media_type}; fhirVersion={version}" if version else media_type
             form = Form(named, media_type in _XML_TYPES)
     return PLAIN if form == PLAIN else form
-
-
-def _weight(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int, int] | None:
-    """Give quality, specificity and (negative) place of the range that decides on a media type."""
-    named = [
-        (specificity, -place, held.quality)
-        for place, held in enumerate(ranges)
-        if (specificity := held.specificity(media_type)) >= 0
-    ]
-    if not named:
-        return None
-    specificity, place, quality = max(named)
-    return (quality, specificity, place) if quality > 0 else None
-
-
-def _ranges(accept: str) -> list[_Range]:
-    """Parse an Accept header; ranges of other FHIR versions are left out, as nothing here is theirs."""
-    found = []
-    for part in accept.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
-        given = {
-            name.strip(): value.strip(' "')
-            for name, _, value in (piece.partition("=") for piece in parameters)
-        }
-        version = given.get("fhirversion", "")
-        kind = _SHORT.get(kind, kind.replace(" ", "+"))
-        if kind and (not version or version in _R4):
-            found.append(_Range(kind, _quality(given.get("q", "1")), version))
-    return found
-
-
-def _quality(text: str) -> float:
-    """Give a quality from 0 to 1; what is no number counts as 1, as if it were not there."""
-    whole, _, fraction = text.partition(".")
-    if not (whole + fraction).isdecimal() or not text.isascii():
-        return 1.0
-    return min(float(f"{whole or 0}.{fraction or 0}"), 1.0)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from fhir_server.http.negotiation import JSON, PLAIN, Form
-from fhir_server.message import FhirResponse
+from fhir_server.http.negotiation import JSON, PLAIN, Form, searches
+from fhir_server.message import FhirRequest, FhirResponse
 from resources import model, xml
 from resources.outcome import Invalid, NotAcceptable
 
 _ON_LOOP = 65_536
 _INDENTED = frozenset({JSON, "application/json"})
+_READS = frozenset({"GET", "HEAD"})
 _HARMLESS = {
     # a browser shows XML with XHTML in it as a page; this one runs and loads nothing
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
@@ -25,6 +26,15 @@ _HARMLESS = {
 async def read_xml(body: bytes) -> bytes:
     """Give the JSON of an XML body; raises Invalid. A large one is read off the event loop."""
     return await _apart(lambda given: model.serialise(xml.from_xml(given)), body)
+
+
+async def answered(request: FhirRequest, response: FhirResponse, form: Form) -> FhirResponse:
+    """Give an answer in the form asked for; raises NotAcceptable, but never where something may be done."""
+    if form is PLAIN:
+        return response
+    if request.method in _READS or searches(request.path):
+        return await rendered(response, form)
+    return await told(response, form)
 
 
 async def rendered(response: FhirResponse, form: Form) -> FhirResponse:
@@ -42,12 +52,15 @@ async def rendered(response: FhirResponse, form: Form) -> FhirResponse:
     return FhirResponse(response.status, response.body, response.headers, form.media_type)
 
 
-async def told(failed: FhirResponse, form: Form) -> FhirResponse:
-    """Give an error in the form asked for, and in JSON where a text in it is none that XML can hold."""
+async def told(response: FhirResponse, form: Form) -> FhirResponse:
+    """Give an answer that has to be told, in the form asked for, and in JSON where XML has no place for it.
+
+    Such are errors, and what was done: whoever takes a write for refused does it again.
+    """
     try:
-        return await rendered(failed, form)
+        return await rendered(response, form)
     except NotAcceptable:
-        return failed
+        return _indented(response, JSON) if form.pretty else response
 
 
 def _as_xml(body: bytes, *, pretty: bool) -> bytes:
@@ -63,7 +76,10 @@ def _as_xml(body: bytes, *, pretty: bool) -> bytes:
 def _indented(response: FhirResponse, media_type: str) -> FhirResponse:
     if response.media_type not in _INDENTED:
         return response
-    body = msgspec.json.format(response.body, indent=2)
+    try:
+        body = msgspec.json.format(response.body, indent=2)
+    except RecursionError:  # nested as deep as can be: it is told as it is
+        return response
     return FhirResponse(response.status, body, response.headers, media_type)
 
 

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import structlog
 from starlette.types import Receive
 
 from fhir_server.http import content
 from fhir_server.http.unpacking import Unpacking
 from fhir_server.store.out_of_line import LARGE
-from fhir_server.store.port import Brought
+from fhir_server.store.port import Brought, NotKept
+
+log = structlog.get_logger()
 
 _PIECE = 1 << 20
 
@@ -26,7 +29,8 @@ async def read(
 ) -> bytes | Brought:
     """Give a request's body, unpacked: its bytes, or the file below `folder` that it waits in.
 
-    Whoever gets a file closes it. Raises TooLarge where the body is over the limit, as it came or unpacked.
+    Whoever gets a file closes it. Raises TooLarge where the body is over the limit, as it came or unpacked,
+    and NotKept where the file cannot be written.
     """
     pieces = content.pieces(receive, headers, limit)
     if content.is_packed(headers):
@@ -57,19 +61,29 @@ class _Spool:
         self._held.append(piece)
         self._waiting += len(piece)
         if self._waiting > (LARGE if self._file is None else _PIECE):
-            await asyncio.to_thread(self._write)
+            await self._written()
 
     async def done(self) -> bytes | Brought:
         """Give all that was added."""
         if self._file is None:
             return b"".join(self._held)
-        await asyncio.to_thread(self._write)
+        await self._written()
         return Brought(self._file, self._size, self._digest.hexdigest())
 
     def close(self) -> None:
         """Forget what was added."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(
+                OSError
+            ):  # of what was not written yet, which nobody wants now
+                self._file.close()
+
+    async def _written(self) -> None:
+        try:
+            await asyncio.to_thread(self._write)
+        except OSError as fault:
+            log.error("content not taken", kind=type(fault).__name__)  # noqa: TRY400 - the kind says it
+            raise NotKept("a content cannot be written on its way in") from fault
 
     def _write(self) -> None:
         if self._file is None:
@@ -78,6 +92,7 @@ class _Spool:
         for piece in self._held:
             self._digest.update(piece)
             self._file.write(piece)
+        self._file.flush()
         self._size += self._waiting
         self._held, self._waiting = [], 0
 

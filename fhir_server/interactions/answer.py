@@ -1,6 +1,7 @@
 """What an interaction answers: status, ETag, Last-Modified, Location, body by Prefer (FHIR R4 http.html)."""
 
 import functools
+import re
 from collections.abc import Collection
 from email.utils import formatdate
 
@@ -12,6 +13,8 @@ from resources.model import Resource, parse, serialise
 from resources.outcome import FhirError, Issue, MethodNotAllowed, NotSupported, operation_outcome
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
+_PREFERENCE = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*(?:"|$))+')
+_QUOTED_PAIR = re.compile(r"\\(.)")
 _HANDLINGS = frozenset({"strict", "lenient"})
 RESPOND_ASYNC = "respond-async"
 SECOND = 1_000
@@ -22,14 +25,19 @@ def preferences(request: FhirRequest) -> dict[str, str]:
     found: dict[str, str] = {}
     if "prefer" not in request.headers:
         return found
-    for part in request.headers["prefer"].replace(";", ",").split(","):
+    for part in _PREFERENCE.findall(request.headers["prefer"]):
         name, _, value = part.strip().partition("=")
         if name:
-            found.setdefault(name.strip().lower(), value.strip().strip('"'))
+            found.setdefault(name.strip().lower(), _word(value.strip()))
     for name, allowed in (("return", _RETURNS), ("handling", _HANDLINGS)):
         if name in found and found[name] not in allowed:
             raise NotSupported(f"Prefer: {name} takes one of {', '.join(sorted(allowed))}")
     return found
+
+
+def _word(value: str) -> str:
+    """Give the text of a token or of a quoted string (RFC 9110 5.6.4)."""
+    return _QUOTED_PAIR.sub(r"\1", value[1:-1]) if value[:1] == value[-1:] == '"' else value
 
 
 def later(request: FhirRequest) -> bool:

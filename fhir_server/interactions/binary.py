@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -28,41 +28,47 @@ _HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sa
 """What a client stored must not act with this server's own rights in a browser."""
 _VREAD = 4
 _ON_LOOP = 1 << 16
-_RANGE = re.compile(r"bytes=(?=.*\d)(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=(?=.*\d)(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
-def wants_raw(request: FhirRequest) -> bool:
-    """Tell whether a read or vread asks for the content itself: Accept and _format name no resource type."""
-    if not is_read(request) or any(name == "_format" for name, _ in request.query):
-        return False
-    accept = request.headers.get("accept", "").lower()
-    kinds = {part.partition(";")[0].strip() for part in accept.split(",")} - {""}
-    return bool(kinds) and not kinds & _RESOURCES
+def may_be_raw(request: FhirRequest) -> bool:
+    """Tell whether it is for Accept to say if a read or vread gives the content itself or the resource."""
+    return is_read(request) and not any(name == "_format" for name, _ in request.query)
 
 
 def is_read(request: FhirRequest) -> bool:
     """Tell whether a request is a read or vread of a whole Binary."""
     if not request.path.startswith(TYPE) or request.method not in {"GET", "HEAD"}:
         return False
-    place, *rest = request.path.split("/")
+    place, *rest = _parts(request.path)
     if place != TYPE or not rest:
         return False
-    if rest[0][:1] in {"_", "$", ""} or (len(rest) > 1 and len(rest) != _VREAD - 1):
+    if rest[0][:1] in {"_", "$"} or (len(rest) > 1 and len(rest) != _VREAD - 1):
         return False
     return not any(name in {"_summary", "_elements"} for name, _ in request.query)
 
 
-async def raw(response: FhirResponse, content: Content | None = None) -> FhirResponse:
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+async def raw(
+    response: FhirResponse, wanted: Callable[[str], bool], content: Content | None = None
+) -> FhirResponse | None:
     """Give the content of the Binary in an answer, under its own media type; others as they are.
 
-    `content` is what lies beside the resource, and is given in pieces.
+    None where a content of that media type is not wanted. `content` is what lies beside the resource, and is
+    given in pieces.
     """
     if not response.body or response.status != 200:
         return response
     if len(response.body) < _ON_LOOP:
-        data, media_type = _content(response.body, content)
+        found = _content(response.body, wanted, content)
     else:
-        data, media_type = await asyncio.to_thread(_content, response.body, content)
+        found = await asyncio.to_thread(_content, response.body, wanted, content)
+    if found is None:
+        return None
+    data, media_type = found
     headers = {**response.headers, **_HARMLESS, MEDIA_TYPE: media_type}
     pieces = None
     if content is not None:
@@ -70,14 +76,19 @@ async def raw(response: FhirResponse, content: Content | None = None) -> FhirRes
     return FhirResponse(200, data, headers, media_type, pieces=pieces)
 
 
-def _content(body: bytes, content: Content | None) -> tuple[bytes, str]:
+def _content(
+    body: bytes, wanted: Callable[[str], bool], content: Content | None
+) -> tuple[bytes, str] | None:
     resource = parse(body)
+    media_type = str(resource.get("contentType", ""))
+    media_type = media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN
+    if not wanted(media_type):
+        return None
     try:
         data = b"" if content else base64.b64decode(resource.get("data", ""))
     except ValueError:
         raise FhirError("The content is not base64; ask for the resource") from None
-    media_type = str(resource.get("contentType", ""))
-    return data, media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN
+    return data, media_type
 
 
 def ranged(request: FhirRequest, response: FhirResponse, content: Content | None) -> FhirResponse:
@@ -141,7 +152,7 @@ def brings_raw(request: FhirRequest) -> bool:
     if not request.path.startswith(TYPE):
         return False
     given = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
-    place, *rest = request.path.split("/")
+    place, *rest = _parts(request.path)
     if place != TYPE or given in _RESOURCES:
         return False
     return (request.method, len(rest)) in {("POST", 0), ("PUT", 1)} and "_search" not in rest
@@ -153,8 +164,9 @@ async def taken(request: FhirRequest, brought: bytes | Brought) -> FhirRequest:
     A content that waits in a file stays there: the store puts it beside the resource.
     """
     resource: Resource = {"resourceType": TYPE}
-    if "/" in request.path:
-        resource["id"] = request.path.partition("/")[2]
+    _, *id_ = _parts(request.path)
+    if id_:
+        resource["id"] = id_[0]
     resource["contentType"] = request.headers["content-type"]
     if "x-security-context" in request.headers:
         resource["securityContext"] = {"reference": request.headers["x-security-context"]}

@@ -1,5 +1,6 @@
 """A conditional URL to none or one match: https://hl7.org/fhir/R4/http.html#ccreate"""
 
+import asyncio
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions.knowing import knowing
-from fhir_server.search import parse
+from fhir_server.search import limits, parse
 from fhir_server.search.expression import And, Branch, Plan
 from fhir_server.store.port import Version
 from resources.outcome import Invalid, PreconditionFailed
@@ -20,8 +21,14 @@ MOST = 10_000
 
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:
-    """Decode the query of a conditional header or URL, `?` and a type before it allowed."""
-    return tuple(parse_qsl(_parted(text)[1], keep_blank_values=True))
+    """Decode the query of a conditional header or URL, `?` and a type before it allowed.
+
+    Raises Invalid for what is not percent-encoded UTF-8.
+    """
+    try:
+        return tuple(parse_qsl(_parted(text)[1], keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise Invalid("The condition is not percent-encoded UTF-8") from None
 
 
 def _parted(text: str) -> tuple[str, str]:
@@ -43,13 +50,15 @@ async def plan(context: Context, type_: str, text: str) -> Plan:
 
 async def plan_of(context: Context, type_: str, query: tuple[tuple[str, str], ...]) -> Plan:
     """Give the plan of conditional query pairs; result parameters have no place in them."""
-    ours = f"{context.base}/"
-    asked = parse.parse([(name, value.replace(ours, "")) for name, value in query])
+    asked = parse.parse(query)
     if not asked.criteria or asked.controls or asked.cursor:
         raise Invalid("A conditional interaction needs search criteria and takes nothing else")
     criteria = [one.criterion for one in asked.criteria]
     context = await knowing(context, (type_,), criteria)
-    return context.services.planner.plan(context.tenant, type_, criteria, context.access)
+    planned = context.services.planner.plan
+    if asked.values > limits.AT_ONCE:
+        return await asyncio.to_thread(planned, context.tenant, type_, criteria, context.access)
+    return planned(context.tenant, type_, criteria, context.access)
 
 
 async def one(context: Context, plan_: Plan) -> Version | None:

@@ -6,25 +6,42 @@ from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
-from fhir_server.interactions.preconditions import expected, stale
+from fhir_server.interactions.preconditions import demanded, names_version, refuse_nothing, refused
 from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.values import no_values
-from fhir_server.store.port import Change, Key, Version, VersionConflict, VersionIs
+from fhir_server.store.port import Change, Key, Precondition, Version, VersionConflict, VersionIs
 from resources.model import serialise
 from resources.outcome import NotFound, information
 
 
 async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
-    """Delete the current version; deleting what is deleted succeeds again, what never was is 404."""
+    """Delete the current version; deleting what is deleted, or never was, succeeds and writes nothing.
+
+    For callers with limits what never was is 404, as is what is out of their reach: they cannot tell which.
+    """
     known_type(context, type_)
     answer.only(context, request)
     key = answer.key(context, type_, id_)
     existing = await reach.current(context, key, "d")
     if existing is None:
+        refuse_absent(context, request, type_)
+        return nothing(request)
+    try:
+        return await _removed(context, request, existing)
+    except VersionConflict as conflict:
+        raise refused(request, conflict) from None
+
+
+def refuse_absent(context: Context, request: FhirRequest, type_: str) -> None:
+    """Refuse the deletion of what is not there to those that may not know it; raises NotFound.
+
+    Raises PreconditionFailed where If-Match asks that it is there.
+    """
+    if not context.access.unlimited(type_, "d"):
         raise NotFound("There is no such resource, or it is out of this token's reach")
-    return await _removed(context, request, existing)
+    refuse_nothing(request)
 
 
 async def conditional_delete(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
@@ -33,16 +50,23 @@ async def conditional_delete(context: Context, request: FhirRequest, type_: str)
     More matches than may be deleted are refused with 412, as is If-Match where not one alone matches.
     """
     known_type(context, type_)
+    return await won(context, lambda: _matches_removed(context, request, type_))
 
-    async def attempt() -> FhirResponse:
-        found = await matching(context, request, type_)
-        if not found:
-            return FhirResponse(204)
+
+async def _matches_removed(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
+    """Delete what matches now; raises Overtaken where it was changed meanwhile and If-Match allows it."""
+    found = await matching(context, request, type_)
+    if not found:
+        refuse_nothing(request)
+        return nothing(request)
+    try:
         if len(found) == 1:
-            return await _removed(context, request, found[0])
+            return await _removed(context, request, found[0], unchanged(found[0]))
         return await _all_removed(context, request, found)
-
-    return await won(context, attempt)
+    except VersionConflict as conflict:
+        if names_version(request):
+            raise refused(request, conflict) from None
+        raise Overtaken from None  # it may match no more
 
 
 async def matching(context: Context, request: FhirRequest, type_: str) -> Sequence[Version]:
@@ -61,13 +85,12 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> Sequen
 async def _all_removed(
     context: Context, request: FhirRequest, found: Sequence[Version]
 ) -> FhirResponse:
-    """Delete several as they were found, all or none; raises Overtaken where one was changed meanwhile."""
+    """Delete several as they were found, all or none; raises VersionConflict where one was changed."""
+    for version in found:
+        demanded(request, version.key, version)
     changes = tuple(deletion(version.key) for version in found)
     await referential.refuse(context, changes)
-    try:
-        await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
-    except VersionConflict:  # it may match no more
-        raise Overtaken from None
+    await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
     return _told(request, FhirResponse(204), f"{len(found)} resources were deleted")
 
 
@@ -81,15 +104,19 @@ def deletion(key: Key) -> Change:
     return Change(key, "DELETE", None, no_values())
 
 
-async def _removed(context: Context, request: FhirRequest, existing: Version) -> FhirResponse:
-    key, wanted = existing.key, expected(request, existing)
+async def _removed(
+    context: Context, request: FhirRequest, existing: Version, *guards: Precondition
+) -> FhirResponse:
+    key = existing.key
+    conditions = (*guards, *demanded(request, key, existing))
     await referential.refuse(context, (deletion(key),))
-    guard = () if wanted is None else (VersionIs(key, wanted),)
-    try:
-        version = (await context.services.store.commit((deletion(key),), guard))[0]
-    except VersionConflict as conflict:
-        raise stale(conflict) from None
-    return _told(request, removed(version), f"Deleted as version {version.version_id}")
+    version = (await context.services.store.commit((deletion(key),), conditions))[0]
+    return removed(request, version)
+
+
+def nothing(request: FhirRequest) -> FhirResponse:
+    """Answer a deletion that had nothing to delete, with the outcome that Prefer asks for."""
+    return _told(request, FhirResponse(204), "There was nothing to delete")
 
 
 def _told(request: FhirRequest, done: FhirResponse, text: str) -> FhirResponse:
@@ -99,6 +126,8 @@ def _told(request: FhirRequest, done: FhirResponse, text: str) -> FhirResponse:
     return replace(done, status=200, body=serialise(information(text)))
 
 
-def removed(version: Version) -> FhirResponse:
-    """Answer a deletion."""
-    return FhirResponse(204, b"", {"ETag": f'W/"{version.version_id}"'}, written=version.updated)
+def removed(request: FhirRequest, version: Version) -> FhirResponse:
+    """Answer a deletion, with the outcome that Prefer asks for."""
+    etag = {"ETag": f'W/"{version.version_id}"'}
+    done = FhirResponse(204, b"", etag, written=version.updated)
+    return _told(request, done, f"Deleted as version {version.version_id}")

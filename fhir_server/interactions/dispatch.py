@@ -18,6 +18,7 @@ from fhir_server.interactions import (
     search,
     update,
 )
+from fhir_server.interactions.preconditions import refuse_misplaced
 from fhir_server.interactions.query import Place, Within
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.outcome import FhirError, Invalid, MethodNotAllowed, NotFound, NotSupported
@@ -82,31 +83,46 @@ def _answered(  # noqa: PLR0911 - one return a method
         case "DELETE":
             return _delete(context, request, parts)
         case _:
-            raise MethodNotAllowed("This method is not offered here", allow=_allowed(parts))
+            raise _not_offered(parts)
 
 
-def _allowed(parts: list[str]) -> str:
-    """Give the methods that a place takes, as the header Allow names them."""
+def _allowed(parts: list[str]) -> str:  # noqa: PLR0911 - one return a URL form
+    """Give the methods that a place takes, as the header Allow names them; none where nothing has the URL.
+
+    R4 has no search at `Patient/1/_search`: over all types of a compartment it is `Patient/1/*/_search`.
+    """
     match parts:
-        case ["metadata"] | [*_, "_history"] | [_, _, "_history", _]:
-            return _READS
         case []:
             return f"{_READS}, POST"
-        case [*_, "_search"]:
+        case ["_search"] | [_, "_search"] | [_, _, _, "_search"]:
             return "POST"
+        case [*_, "_search"] | ["metadata", _, *_] | [_, _, _, "_history"]:
+            return ""  # before the forms that these would be taken for
+        case ["metadata" | "_history"] | [_, "_history"]:
+            return _READS
         case [_]:
             return f"{_READS}, POST, PUT, PATCH, DELETE"
-        case [_, id_] if id_ != "_history":
+        case [_, _]:
             return f"{_READS}, PUT, PATCH, DELETE"
-        case _:
+        case [_, _, _] | [_, _, "_history", _]:
             return _READS
+        case _:
+            return ""
 
 
 def _refuse_method(method: str, parts: list[str]) -> None:
     """Refuse what metadata, _history and _search do not take, before they are taken for a type or an id."""
+    if method not in _allowed(parts).split(", "):
+        raise _not_offered(parts)
+
+
+def _not_offered(parts: list[str]) -> FhirError:
+    """Give the refusal of a method that a place does not take: 404 where it takes none."""
     allow = _allowed(parts)
-    if method not in allow.split(", "):
-        raise MethodNotAllowed(f"{parts[-1]} takes {allow}", allow=allow)
+    if not allow:
+        return NotFound("Nothing has this URL")
+    place = parts[-1] if parts and parts[-1] in {_STATEMENT, *_PLACES} else "This place"
+    return MethodNotAllowed(f"{place} takes {allow}", allow=allow)
 
 
 def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Handler | None:
@@ -156,20 +172,23 @@ def _compartment(compartment: str, id_: str, type_: str) -> Place:
 def _post(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     match parts:
         case []:
+            refuse_misplaced(request)
             return batch.batch(context, request, _entry)
         case ["_search"]:
             return search.search(context, request, Place())
         case [type_]:
+            refuse_misplaced(request)
             return create.create(context, request, type_)
         case [type_, "_search"]:
             return search.search(context, request, Place(type_))
         case [compartment, id_, type_, "_search"]:
             return search.search(context, request, _compartment(compartment, id_, type_))
         case _:
-            raise MethodNotAllowed("POST is not offered here", allow=_allowed(parts))
+            raise _not_offered(parts)
 
 
 def _put(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
+    refuse_misplaced(request)
     match parts:
         case [type_] if request.query:
             return update.conditional_update(context, request, type_)
@@ -178,10 +197,11 @@ def _put(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[
         case [type_, id_]:
             return update.update(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("PUT is not offered here", allow=_allowed(parts))
+            raise _not_offered(parts)
 
 
 def _patch(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
+    refuse_misplaced(request)
     match parts:
         case [type_] if request.query:
             return patch.conditional_patch(context, request, type_)
@@ -190,10 +210,11 @@ def _patch(context: Context, request: FhirRequest, parts: list[str]) -> Awaitabl
         case [type_, id_]:
             return patch.patch(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("PATCH is not offered here", allow=_allowed(parts))
+            raise _not_offered(parts)
 
 
 def _delete(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
+    refuse_misplaced(request)
     match parts:
         case [type_] if request.query:
             return delete.conditional_delete(context, request, type_)
@@ -202,7 +223,7 @@ def _delete(context: Context, request: FhirRequest, parts: list[str]) -> Awaitab
         case [type_, id_]:
             return delete.delete(context, request, type_, id_)
         case _:
-            raise MethodNotAllowed("DELETE is not offered here", allow=_allowed(parts))
+            raise _not_offered(parts)
 
 
 def _operation(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:

@@ -1,5 +1,6 @@
 """Interaction history at instance, type and system level: https://hl7.org/fhir/R4/http.html#history"""
 
+from collections.abc import Container, Sequence
 from urllib.parse import urlencode
 
 from msgspec.structs import replace
@@ -10,11 +11,12 @@ from fhir_server.interactions.part import NAMES, Part, part
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.expression import Cursor
-from fhir_server.store.port import Key, Page, Scope, Version, instant
+from fhir_server.store.port import Key, Numbered, Page, Scope, Version, instant
 from resources import bundle, datatypes
 from resources.outcome import Forbidden, Invalid, NotFound, NotSupported
 
 _KNOWN = frozenset({"_count", "_since", "_at", "_cursor", "_format", "_pretty", *NAMES})
+_ONCE = frozenset({"_count", "_since", "_at", "_cursor"})
 _AT_ONCE = 200
 _STATUS = {"POST": "201", "PUT": "200", "PATCH": "200", "DELETE": "204"}
 
@@ -29,16 +31,17 @@ async def history(
     if shown_as.mode == "count":
         raise Invalid("_summary=count is for searches")
     place = "/".join(part for part in (type_, id_, "_history") if part)
-    page, since = _page(context, asked, place)
+    page, since = _page(context, dict(asked), place)
     found = await _versions(context, Scope(context.tenant, type_, id_), page, since)
     shown, following = found[: page.limit - 1], len(found) == page.limit
     links = [("self", _url(context, place, asked))]
     if following and shown:
-        links.append(
-            ("next", _url(context, place, {**asked, "_cursor": _next(context, shown[-1], place)}))
-        )
+        rest = [pair for pair in asked if pair[0] != "_cursor"]
+        further = ("_cursor", _next(context, shown[-1], place))
+        links.append(("next", _url(context, place, [*rest, further])))
     seen = [version for version in shown if await reach.visible(context, version, "r")]
-    entries = [_entry(context, version, shown_as) for version in seen]
+    created = await _created(context, seen, found)
+    entries = [_entry(context, version, shown_as, created) for version in seen]
     return FhirResponse(200, bundle.history(entries, links, None), seen=seen)
 
 
@@ -55,13 +58,28 @@ async def _may(context: Context, type_: str | None, id_: str | None) -> None:
         raise NotFound("There is no such resource, or it is out of this token's reach")
 
 
-def _asked(context: Context, request: FhirRequest) -> dict[str, str]:
-    asked = dict(request.query)
-    for name in asked.keys() - _KNOWN:
-        if not answer.lenient(context, request):
-            raise NotSupported(f"History takes no parameter {name}")
-        del asked[name]
+def _asked(context: Context, request: FhirRequest) -> list[tuple[str, str]]:
+    """Give the parameters that are used, as they were asked for, but _count as it is used."""
+    asked: list[tuple[str, str]] = []
+    for name, value in request.query:
+        if name not in _KNOWN:
+            if not answer.lenient(context, request):
+                raise NotSupported(f"History takes no parameter {name}")
+        elif name in _ONCE and any(name == known for known, _ in asked):
+            raise Invalid(f"{name} is asked for twice", issue="value")
+        else:
+            asked.append((name, _count(context, value) if name == "_count" else value))
     return asked
+
+
+def _count(context: Context, text: str) -> str:
+    """Give how many versions a page has of those asked for; raises Invalid for what is no number above 0."""
+    number = int(text.lstrip("0")[:9] or 0) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise Invalid(
+            "_count takes a whole number above 0: versions are not counted", issue="value"
+        )
+    return str(min(number, context.services.policy.page_limit))
 
 
 async def _versions(context: Context, scope: Scope, page: Page, since: int | None) -> list[Version]:
@@ -96,10 +114,8 @@ async def _was_current(context: Context, version: Version, moment: int) -> bool:
 
 def _page(context: Context, asked: dict[str, str], place: str) -> tuple[Page, int | None]:
     services = context.services
-    count = asked.get("_count", str(services.policy.page_size))
-    if not count.isascii() or not count.isdigit():
-        raise Invalid("_count takes a whole number", issue="value")
-    limit = max(1, min(int(count[:9]), services.policy.page_limit)) + 1
+    usual = min(services.policy.page_size, services.policy.page_limit)
+    limit = int(asked.get("_count", usual)) + 1
     cursor = asked.get("_cursor")
     before = None
     if cursor is not None:
@@ -131,18 +147,34 @@ def _next(context: Context, last: Version, place: str) -> str:
     return context.services.paging.token(cursor, _bound(context, place), context.services.clock())
 
 
-def _url(context: Context, place: str, asked: dict[str, str]) -> str:
+def _url(context: Context, place: str, asked: Sequence[tuple[str, str]]) -> str:
     query = urlencode(asked)
     return f"{context.base}/{place}" + (f"?{query}" if query else "")
 
 
-def _entry(context: Context, version: Version, shown_as: Part) -> bytes:
-    created = version.method == "POST"
-    request = {
-        "method": version.method,
-        "url": version.key.type if created else version.key.reference,
-    }
-    status = "201" if version.version_id == 1 and version.body else _STATUS[version.method]
+async def _created(
+    context: Context, seen: Sequence[Version], found: Sequence[Version]
+) -> frozenset[Numbered]:
+    """Give those versions that an update brought into being: after a deletion, as it was answered then.
+
+    Most predecessors are on the page; the others are asked for at once. One that was purged is no deletion.
+    """
+    known = {(v.key, v.version_id): v.body is None for v in found}
+    before = [(v.key, v.version_id - 1) for v in seen if v.method == "PUT" and v.version_id > 1]
+    gone = {number for number in before if known.get(number)}
+    beyond = [number for number in before if number not in known]
+    if beyond:
+        gone |= await context.services.store.deletions(beyond)
+    return frozenset((key, version_id + 1) for key, version_id in gone)
+
+
+def _entry(
+    context: Context, version: Version, shown_as: Part, created: Container[Numbered]
+) -> bytes:
+    named = version.key.type if version.method == "POST" else version.key.reference
+    request = {"method": version.method, "url": named}
+    first = version.version_id == 1 or (version.key, version.version_id) in created
+    status = "201" if first and version.body else _STATUS[version.method]
     response = {
         "status": status,
         "etag": f'W/"{version.version_id}"',

@@ -8,7 +8,7 @@ from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, patch, reach, writing
 from fhir_server.interactions.delete import deletion, matching, refuse_absent, unchanged
 from fhir_server.interactions.preconditions import demanded, refuse_misplaced, refuse_nothing
-from fhir_server.interactions.update import chosen, may_replace, may_write
+from fhir_server.interactions.update import chosen, may_replace, may_write, refuse_id
 from fhir_server.message import FhirRequest
 from fhir_server.store.port import Change, Key, NoMatch, Precondition, Version
 from resources.model import Resource
@@ -69,6 +69,7 @@ async def identify(context: Context, step: Step, conditions: Conditions, there: 
         case "POST", [type_]:
             await _create(context, step, type_, conditions)
         case "PUT", [type_, id_]:
+            refuse_id(type_, id_)
             step.key = answer.key(context, type_, id_)
             step.existing = await may_replace(context, step.key, there.get(step.key))
             _guard(step)

@@ -1,10 +1,12 @@
 """Links inside a transaction: full URLs of its entries to references (FHIR R4 bundle.html#references).
 
 A link stands in reference, uri, url, oid or uuid elements as the whole string, and in narrative as the
-value of href or src. A canonical is left alone, as the specification says.
+value of href or src. A canonical is left alone, as the specification says, and so are the entries of a
+Bundle that an entry brings: they have full URLs of their own.
 """
 
 import functools
+import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -19,7 +21,9 @@ LINKED: Final = frozenset({"uri", "url", "oid", "uuid"})
 """The types of the elements that a link may be the whole of, beside Reference.reference."""
 FREE: Final = frozenset({"uri", "url"})
 """Those of them whose format a reference keeps to: no oid and no uuid does."""
-_ATTRIBUTE = re.compile(r'((?:href|src)\s*=\s*")([^"]+)(")')
+_ATTRIBUTE = re.compile(r"""(?<=\s)((?:href|src)\s*=\s*)(?:"([^"]+)"|'([^']+)')""")
+_BUNDLE = ("Bundle", "entry")
+_REFERENCE = ("Reference", "reference")
 _RESOURCE = "Resource"
 _NARRATIVE = "xhtml"
 _WHOLE = ("http", "urn:", "#")
@@ -71,8 +75,14 @@ class Links(Struct, frozen=True):
         if kind is str and linked:
             return self._target(value, service)
         if kind is str and below == _NARRATIVE:
-            return _ATTRIBUTE.sub(lambda m: m[1] + self._target(m[2], service) + m[3], value)
+            return _ATTRIBUTE.sub(lambda found: self._attribute(found, service), value)
         return value
+
+    def _attribute(self, found: re.Match[str], service: str) -> str:
+        """Give an attribute of a narrative with the reference that stands for its link."""
+        link = html.unescape(found[2] or found[3])
+        target = self._target(link, service)
+        return found[0] if target is link else f'{found[1]}"{html.escape(target)}"'
 
     def _target(self, value: str, service: str) -> str:
         """Give the reference that stands for a link, a fragment kept; the link itself where none does."""
@@ -85,27 +95,47 @@ class Links(Struct, frozen=True):
 def _members(
     definitions: Definitions, path: str, codes: frozenset[str]
 ) -> Mapping[str, tuple[str, bool]]:
-    """Give, by JSON name, what those members of a path hold in which links may stand, and if one is it."""
+    """Give, by JSON name, what those members of a path hold in which links may stand, and if one is it.
+
+    The entries of a Bundle are not among them.
+    """
     if definitions.kind(path.partition(".")[0]) is None:
         return {}  # no type of R4: validation says so
     found = {}
     for element in definitions.children(path).values():
         for name, type_ref in definitions.json_names(element).items():
             below = definitions.content(path, element, type_ref)
-            linked = type_ref.code in codes or (path, name) == ("Reference", "reference")
+            linked = type_ref.code in codes or (path, name) == _REFERENCE
+            if (path, name) == _BUNDLE:
+                continue
             if linked or below == _NARRATIVE or definitions.kind(below) != "primitive":
                 found[name] = below, linked
     return found
 
 
-def conditional_references(resource: Resource) -> Iterator[tuple[dict[str, Any], str]]:
-    """Give each Reference element whose reference is a query (Type?criteria), with that query."""
-    pending: list[Any] = [resource]
+def references(definitions: Definitions, resource: Resource) -> Iterator[dict[str, Any]]:
+    """Give each Reference element that has a reference, contained resources included.
+
+    Those in the entries of a Bundle are its own, and left out, as is what the definitions do not know.
+    """
+    pending: list[tuple[Any, str]] = [(resource, _RESOURCE)]
     while pending:
-        value = pending.pop()
-        if type(value) is dict:
-            reference = value.get("reference")
-            if type(reference) is str and "?" in reference and not reference.startswith(_WHOLE):
-                yield value, reference
-            value = value.values()
-        pending += [part for part in value if type(part) is dict or type(part) is list]
+        value, path = pending.pop()
+        if type(value) is list:
+            pending += [(part, path) for part in value]
+        elif type(value) is dict:
+            inside = str(value.get("resourceType", path)) if path == _RESOURCE else path
+            if inside == _REFERENCE[0] and type(value.get("reference")) is str:
+                yield value
+            known = _members(definitions, inside, frozenset())
+            pending += [(part, known[name][0]) for name, part in value.items() if name in known]
+
+
+def conditional_references(
+    definitions: Definitions, resource: Resource
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Give each Reference element whose reference is a query (Type?criteria), with that query."""
+    for element in references(definitions, resource):
+        text = element["reference"]
+        if "?" in text and not text.startswith(_WHOLE):
+            yield element, text

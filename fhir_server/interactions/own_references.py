@@ -2,13 +2,13 @@
 
 A relative reference means the same (FHIR R4 references.html#literal), is found by searches and compartments,
 and stays right when the server is reached by another name. In a Bundle references follow its full URLs, so
-what is stored as one is left as it is.
+what is stored as one is left as it is, and so is one within another resource.
 """
 
-from typing import Any
-
+from fhir_server.interactions.linking import references
 from fhir_server.store.port import Body
 from resources import model, reference
+from resources.definitions import Definitions
 from resources.model import Resource
 
 
@@ -19,23 +19,9 @@ def held(written: Body, base: str) -> bool:
     )
 
 
-def relative(resource: Resource, base: str) -> Resource:
+def relative(definitions: Definitions, resource: Resource, base: str) -> Resource:
     """Give a copy of a resource whose references to `base` are relative."""
     made: Resource = model.copy(resource)
-    pending: list[Any] = [made]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, list):
-            pending.extend(value)
-        elif isinstance(value, dict):
-            pending.extend(value.values())
-            if isinstance(text := value.get("reference"), str):
-                value["reference"] = _relative(text, f"{base}/")
+    for element in references(definitions, made):
+        element["reference"] = reference.relative(element["reference"], base)
     return made
-
-
-def _relative(text: str, ours: str) -> str:
-    if not text.startswith(ours):
-        return text
-    rest = text.removeprefix(ours)
-    return rest if reference.parse(rest.partition("#")[0]).form == "local" else text

@@ -38,7 +38,10 @@ def part(context: Context, query: Sequence[tuple[str, str]], types: Sequence[str
     """Read _summary and _elements; raises Invalid for a mode, or an element that no asked type has."""
     if not any(name in NAMES for name, _ in query):
         return WHOLE
-    mode = next((value for name, value in query if name == "_summary"), None)
+    modes = [value for name, value in query if name == "_summary"]
+    if len(modes) > 1:
+        raise Invalid("_summary is asked for twice", issue="value")
+    mode = modes[0] if modes else None
     if mode is not None and mode not in MODES:
         raise Invalid(f"_summary takes one of {', '.join(sorted(MODES))}", issue="value")
     named = tuple(

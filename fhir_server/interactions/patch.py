@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential, writing
-from fhir_server.interactions.preconditions import expected, stale
+from fhir_server.interactions.preconditions import absent, expected, names_version, stale
 from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import same
 from fhir_server.message import FhirRequest, FhirResponse
@@ -93,7 +93,7 @@ def _evaluator(definitions: Definitions) -> Evaluator:
 
 
 async def current(context: Context, request: FhirRequest, key: Key) -> Version:
-    """Give the version that is to be patched; raises NotFound, Gone, or PreconditionFailed by If-Match."""
+    """Give the version that is to be patched; raises NotFound, Gone, PreconditionFailed."""
     found = await reach.current(context, key, "u")
     if found is None:
         raise NotFound("There is no such resource, or it is out of this token's reach")
@@ -102,6 +102,7 @@ async def current(context: Context, request: FhirRequest, key: Key) -> Version:
         raise stale(VersionConflict(key, found.version_id if found.body else None))
     if found.body is None:
         raise Gone("The resource is deleted")
+    absent(request, key, found)
     return found
 
 
@@ -145,7 +146,7 @@ async def _patched(
     except MatchConflict:
         raise Overtaken from None
     except VersionConflict as conflict:
-        if request.headers.get("if-match", "*").strip() != "*":
+        if names_version(request):
             raise stale(conflict) from None
         raise Overtaken from None
     return answer.stored(context, request, version, 200)

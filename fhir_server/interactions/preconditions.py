@@ -1,6 +1,8 @@
 """What If-Match and If-None-Match ask of a write (FHIR R4 http.html#concurrency, RFC 9110 13.1)."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fhir_server.message import FhirRequest
 from fhir_server.store.port import Key, Precondition, Version, VersionConflict, VersionIs
@@ -10,6 +12,22 @@ _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _ETAGS = re.compile(r'(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*')
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _ANY = "*"
+_MISPLACED = MappingProxyType(
+    {
+        "if-match": "If-Match is for what is there already: a POST takes If-None-Exist",
+        "if-none-match": "If-None-Match is for a place that is named: a POST takes If-None-Exist",
+        "if-none-exist": "If-None-Exist is for a POST that creates: others take criteria in their URL",
+    }
+)
+_MISPLACED_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "POST": ("if-match", "if-none-match"),
+        "PUT": ("if-none-exist",),
+        "PATCH": ("if-none-exist",),
+        "DELETE": ("if-none-exist",),
+    }
+)
+"""The conditions that each method does not take."""
 
 
 def expected(request: FhirRequest, existing: Version | None) -> int | None:
@@ -51,6 +69,45 @@ def absent(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Pr
     if str(current) in _tags("If-None-Match", text):
         raise PreconditionFailed(f"If-None-Match names the current version, {current}")
     return ()
+
+
+def demanded(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Precondition, ...]:
+    """Give what If-Match and If-None-Match ask of a write to a key, to hold within its commit.
+
+    Raises as `expected` and `absent` do.
+    """
+    wanted = expected(request, existing)
+    guards = absent(request, key, existing)
+    return guards if wanted is None else (*guards, VersionIs(key, wanted))
+
+
+def refuse_nothing(request: FhirRequest) -> None:
+    """Judge the conditions of a write that finds nothing: If-Match cannot hold; raises PreconditionFailed.
+
+    Raises Invalid for what is no list of ETags.
+    """
+    if expected(request, None) is not None:
+        raise _stale(None)
+    text = request.headers.get("if-none-match", _ANY)
+    if text.strip() != _ANY:
+        _tags("If-None-Match", text)
+
+
+def refuse_misplaced(request: FhirRequest) -> None:
+    """Refuse a condition that the method does not take, which would else go unheard; raises Invalid."""
+    for header in _MISPLACED_ON.get(request.method, ()):
+        if header in request.headers:
+            raise Invalid(_MISPLACED[header], issue="not-supported")
+
+
+def names_version(request: FhirRequest) -> bool:
+    """Tell whether If-Match wants a certain version: who lost a race then lost it for good."""
+    return request.headers.get("if-match", _ANY).strip() != _ANY
+
+
+def refused(request: FhirRequest, conflict: VersionConflict) -> PreconditionFailed:
+    """Give the refusal of a write whose conditions did not hold within its commit."""
+    return stale(conflict) if names_version(request) else occupied(conflict.current)
 
 
 def stale(conflict: VersionConflict) -> PreconditionFailed:

@@ -3,19 +3,17 @@
 It is what a transaction of updates (FHIR R4 http.html#trules) does without requests, links and answers.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, referential, writing
-from fhir_server.interactions.update import refuse_part, same
+from fhir_server.interactions.update import refuse_id, refuse_part, same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Change, Version
 from resources.model import Resource, parse, serialise
-from resources.outcome import Forbidden, Invalid
+from resources.outcome import Forbidden
 
-_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
 _PART: Final = b"SUBSETTED"
 
 
@@ -24,8 +22,7 @@ def prepared(context: Context, resource: Resource, otherwise: str) -> Change:
     type_ = resource["resourceType"]
     writing.known_type(context, type_)
     id_ = resource.get("id", otherwise)
-    if not isinstance(id_, str) or not _ID.match(id_):
-        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
+    refuse_id(type_, id_)
     return writing.change(context, answer.key(context, type_, id_), "PUT", resource)
 
 

@@ -1,5 +1,6 @@
 """What a search asks, lowered to a plan over one type or several (FHIR R4 search.html, http.html#search)."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ from fhir_server.interactions.part import Part, part
 from fhir_server.interactions.shaping import Ignore, shape
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest
-from fhir_server.search import fulltext, parse
+from fhir_server.search import fulltext, limits, parse
 from fhir_server.search.expression import Branch, Expression, Plan, both
 from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.parse import Criterion, Inclusion
@@ -67,7 +68,7 @@ class Asked:
 
 async def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
     """Lower a request's query; raises what says why it cannot be answered."""
-    pairs, begun = await _begun(context, place, _local(context, _pairs(request)))
+    pairs, begun = await _begun(context, place, _pairs(request))
     query = parse.parse(pairs)
     every = _types(context, place, query)
     types = _read(every, place, query)
@@ -84,7 +85,11 @@ async def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
             raise unknown
         warnings.append(Issue("warning", "not-supported", f"Ignored: {unknown}"))
 
-    used, wheres = _wheres(context, types, place, query, ignore)
+    limits.bounded(query.values * len(types), limits.MOST_MEANINGS, "values, counted for each type")
+    if query.values > limits.AT_ONCE:
+        used, wheres = await asyncio.to_thread(_wheres, context, types, place, query, ignore)
+    else:
+        used, wheres = _wheres(context, types, place, query, ignore)
     shaped = shape(context, types, query, ignore)
     plan = Plan(context.tenant, tuple(map(Branch, types, wheres)), shaped.sort)
     wanted = part(context, query.controls, types if place.type else ())
@@ -189,12 +194,6 @@ def _where(
         _compartment(context, within)
         parts.append(planner.compartment(within.type, within.id, type_))
     return both(parts)
-
-
-def _local(context: Context, pairs: parse.Pairs) -> list[tuple[str, str]]:
-    """Make references that are written with our own base relative, as they are indexed."""
-    ours = f"{context.base}/"
-    return [(name, value.replace(ours, "") if ours in value else value) for name, value in pairs]
 
 
 def _pairs(request: FhirRequest) -> tuple[tuple[str, str], ...]:

@@ -71,6 +71,6 @@ def _unchanged(request: FhirRequest, version: Version) -> bool:
         return False
     try:
         moment = parsedate_to_datetime(since).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # what no moment is, is ignored (RFC 9110, 13.1.3)
         return False
     return version.updated // _SECOND <= moment

@@ -15,6 +15,7 @@ from conformance.terminology.value_set import ValueSet, implicit
 from fhir_server.context import Context
 from fhir_server.search.expression import Branch, Expression, Ids, Or, Plan, Uri
 from fhir_server.store.port import Version
+from resources import reference
 from resources.outcome import TooCostly
 
 _SET: Final = "ValueSet"
@@ -58,7 +59,8 @@ def _url(canonical: str) -> str:
 async def _stored(context: Context, wanted: Names) -> Sequence[Definition]:
     """Give what the tenant stores under the urls, all versions of each."""
     sets, systems = wanted
-    local = tuple(name.removeprefix(f"{_SET}/") for name in sets if name.startswith(f"{_SET}/"))
+    places = (reference.relative(name, context.base) for name in sets)
+    local = tuple(p.removeprefix(f"{_SET}/") for p in places if p.startswith(f"{_SET}/"))
     branches = (
         Branch(_SET, Or((*_by_url(context, _SET, sets), *((Ids(local),) if local else ())))),
         Branch(_SYSTEM, Or(_by_url(context, _SYSTEM, systems))),
@@ -77,13 +79,15 @@ def _by_url(context: Context, type_: str, urls: Iterable[str]) -> tuple[Expressi
 async def _compiled(context: Context, version: Version) -> Definition:
     """Compile a stored definition, a large one off the event loop."""
     compiled, body = context.services.compiled, version.body or b"{}"
+    place = version.key.reference
+    url = f"{context.base}/{place}"
     key = (version.key.tenant, version.key.reference, version.version_id, version.updated)
     known_already = compiled.get(key)
     if known_already is not None:
         return known_already
     if len(body) < _SMALL:
-        return compiled.definition(key, version.key.reference, body)
-    return await asyncio.to_thread(compiled.definition, key, version.key.reference, body)
+        return compiled.definition(key, place, body, url)
+    return await asyncio.to_thread(compiled.definition, key, place, body, url)
 
 
 def _drawn(stored: Iterable[Definition], urls: Iterable[str]) -> Names:

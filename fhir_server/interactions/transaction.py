@@ -17,7 +17,7 @@ from fhir_server.interactions import (
     transaction_reads,
     writing,
 )
-from fhir_server.interactions.delete import removed
+from fhir_server.interactions.delete import nothing, removed
 from fhir_server.interactions.entry import Answered, rendered, request_of, told_at, whole_request
 from fhir_server.interactions.identities import (
     Conditions,
@@ -71,7 +71,7 @@ async def run(
     return [
         rendered(await transaction_reads.answered(context, step, dispatch), step.request.method)
         if transaction_reads.reads(step)
-        else rendered(_answer(context, step, versions, told))
+        else rendered(_answer(context, step, versions, told), step.request.method)
         for step in steps
     ]
 
@@ -177,7 +177,7 @@ async def _resolved(context: Context, linked: Resource, gone: frozenset[Key]) ->
     ):  # as nearly all: far quicker than a look at each element
         return dict(linked)
     resource: Resource = model.copy(linked)
-    for element, query in linking.conditional_references(resource):
+    for element, query in linking.conditional_references(context.services.definitions, resource):
         element["reference"] = await _found(context, query, gone)
     return resource
 
@@ -242,8 +242,8 @@ def _answer(
         return answer.stored(context, told, versions[step.alike.index], 200)
     if step.index not in versions:
         kept = step.existing
-        return answer.stored(context, told, kept, 200) if kept else FhirResponse(204)
+        return answer.stored(context, told, kept, 200) if kept else nothing(told)
     version = versions[step.index]
     if step.request.method == "DELETE":
-        return removed(version)
+        return removed(told, version)
     return answer.stored(context, told, version, 200 if step.existing else 201)

@@ -5,7 +5,7 @@ import re
 from fhir_server.access import Letter
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
-from fhir_server.interactions.preconditions import absent, expected, occupied, stale
+from fhir_server.interactions.preconditions import demanded, refused
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -16,21 +16,20 @@ from fhir_server.store.port import (
     Precondition,
     Version,
     VersionConflict,
-    VersionIs,
 )
 from resources import model, summary
 from resources.model import Resource
 from resources.outcome import Conflict, Invalid, NotFound, Unprocessable
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
+_DOTS = frozenset({".", ".."})
 
 
 async def update(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
     """Store a new version under the URL's id, or create it there; If-Match makes it version-aware."""
     answer.only(context, request)
     resource = _resource(context, request, type_)
-    if not _ID.match(id_):
-        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
+    refuse_id(type_, id_)
     if resource.get("id") != id_:
         raise Invalid("The body's id is not the URL's", expression=f"{type_}.id")
     key = answer.key(context, type_, id_)
@@ -55,11 +54,23 @@ async def conditional_update(context: Context, request: FhirRequest, type_: str)
             continue
 
 
+def refuse_id(type_: str, id_: object) -> None:
+    """Refuse an id that no resource may be given; raises Invalid.
+
+    R4 has `.` and `..` as ids, but in a URL they are no segments of a path (RFC 3986 3.3): whoever resolves
+    it goes elsewhere.
+    """
+    if not (isinstance(id_, str) and _ID.match(id_)):
+        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
+    if id_ in _DOTS:
+        raise Invalid("An id is not '.' or '..': it would be no place", expression=f"{type_}.id")
+
+
 def chosen(context: Context, resource: Resource, type_: str, match: Version | None) -> Key:
     """Give the key that a conditional update writes to: the match's, else the body's id, else a new one."""
     own = resource.get("id")
-    if own is not None and not (isinstance(own, str) and _ID.match(own)):
-        raise Invalid("An id has 1 to 64 letters, digits, '-' and '.'", expression=f"{type_}.id")
+    if own is not None:
+        refuse_id(type_, own)
     if match is None:
         return answer.key(context, type_, own or context.services.new_id())
     if own is not None and own != match.key.id:
@@ -104,20 +115,17 @@ async def _put(
     existing: Version | None,
     guards: tuple[Precondition, ...],
 ) -> FhirResponse:
-    wanted = expected(request, existing)
-    conditions = (*guards, *absent(request, key, existing))
+    conditions = (*guards, *demanded(request, key, existing))
     written = change(context, key, "PUT", resource)
     refuse_part(resource, existing)
     reach.refuse_out_of_reach(context, written, "u" if existing else "c")
-    if wanted is None and same(context, written, existing):
+    if "if-match" not in request.headers and same(context, written, existing):
         return answer.stored(context, request, existing_of(existing), 200)
     await referential.refuse(context, (written,))
-    if wanted is not None:
-        conditions = (*conditions, VersionIs(key, wanted))
     try:
         version = (await context.services.store.commit((written,), conditions))[0]
     except VersionConflict as conflict:
-        raise (stale(conflict) if wanted is not None else occupied(conflict.current)) from None
+        raise refused(request, conflict) from None
     return answer.stored(context, request, version, 200 if existing else 201)
 
 

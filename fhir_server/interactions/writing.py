@@ -17,22 +17,39 @@ def change(context: Context, key: Key, method: Method, resource: Resource) -> Ch
     The id of the resource becomes the key's; the store writes versionId and lastUpdated.
     """
     resource["id"] = key.id
-    refuse_faults(context, resource)
-    return made(context, key, method, resource)
+    resource, written = _as_stored(context, resource)
+    _refuse(context, resource)
+    return _indexed(context, key, method, (resource, written))
 
 
 def made(context: Context, key: Key, method: Method, resource: Resource) -> Change:
     """Index and serialise a resource that was checked, its id the key's."""
-    written = body(resource)
-    if own_references.held(written, context.base):
-        resource = own_references.relative(resource, context.base)
-        written = body(resource)
-    values = context.services.planner.parameters.values(resource)
-    return Change(key, method, written, values)
+    return _indexed(context, key, method, _as_stored(context, resource))
 
 
 def refuse_faults(context: Context, resource: Resource) -> None:
-    """Raise Unprocessable (or Invalid for a broken form) with every fault that validation finds."""
+    """Raise Unprocessable (or Invalid for a broken form) with every fault of what would be stored."""
+    _refuse(context, _as_stored(context, resource)[0])
+
+
+def _as_stored(context: Context, resource: Resource) -> tuple[Resource, Body]:
+    """Give a resource with the references that it is stored with, and serialised; it may have faults yet.
+
+    What is checked is what is stored, so that what is read can be put back.
+    """
+    written = body(resource)
+    if not own_references.held(written, context.base):
+        return resource, written
+    resource = own_references.relative(context.services.definitions, resource, context.base)
+    return resource, body(resource)
+
+
+def _indexed(context: Context, key: Key, method: Method, stored: tuple[Resource, Body]) -> Change:
+    resource, written = stored
+    return Change(key, method, written, context.services.planner.parameters.values(resource))
+
+
+def _refuse(context: Context, resource: Resource) -> None:
     issues = context.services.validator.check(resource)
     if any(issue.severity in _ERRORS for issue in issues):
         raise fault(issues)
@@ -47,12 +64,14 @@ def fault(issues: tuple[Issue, ...]) -> Invalid | Unprocessable:
 
 
 def body(resource: Resource) -> Body:
-    """Serialise a resource around the place where the store writes versionId and lastUpdated."""
+    """Serialise a resource around the place where the store writes versionId and lastUpdated.
+
+    A meta that is no object is left out: what has one is not valid.
+    """
     rest = dict(resource)
     type_, id_, meta = rest.pop("resourceType"), rest.pop("id"), rest.pop("meta", None)
     head = b'{"resourceType":%b,"id":%b,"meta":{' % (serialise(type_), serialise(id_))
-    if meta:
-        meta = {k: v for k, v in meta.items() if k not in _OURS}
+    meta = {k: v for k, v in meta.items() if k not in _OURS} if isinstance(meta, dict) else None
     after_meta = b"," + serialise(meta)[1:] if meta else b"}"
     return Body(head, after_meta + (b"," + serialise(rest)[1:] if rest else b"}"))
 

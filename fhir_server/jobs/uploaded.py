@@ -182,6 +182,7 @@ class Indexing:
         self.read = store.read
         self.read_many = store.read_many
         self.vread = store.vread
+        self.deletions = store.deletions
         self.history = store.history
         self.search = store.search
         self.count = store.count

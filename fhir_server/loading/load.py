@@ -1,7 +1,6 @@
 """The files of a load, group by group: what was stored, what was refused and why, where to go on."""
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -10,10 +9,15 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from fhir_server.files import Text, texts
+from fhir_server.loading.progress import Progress, mark_of
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 _AHEAD: Final = 2
 _ALONE: Final = b'"Bundle"'
+
+
+class BrokenOff(Exception):
+    """The load cannot go on; the sentence says why. The group that it was at is not behind."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -47,47 +51,23 @@ class Way(Protocol):
         """Begin what can be done before earlier groups are stored; `mark` names the file as it is."""
 
     async def store(self, group: list[Text], begun: Any, totals: Loaded) -> None:
-        """Store a group, durable on return, and add it to the totals."""
-
-
-class Progress:
-    """Where an earlier load of the same files stopped, in a file of its own."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._done: dict[str, int] = msgspec.json.decode(file.read_bytes()) if file.exists() else {}
-
-    def done(self, mark: str) -> int:
-        """Give how many places of a file are behind; 0 where the file has changed since."""
-        return self._done.get(mark, 0)
-
-    def advance(self, mark: str, place: int) -> None:
-        """Keep that all places up to this one are behind."""
-        self._done[mark] = place
-        part = self._file.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(self._done))
-        part.replace(self._file)
-
-
-def mark_of(path: Path) -> str:
-    """Give a name of a file as it is now: its place, size and time of change."""
-    state = path.stat()
-    text = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()
+        """Store a group, durable on return, and add it to the totals; raises BrokenOff."""
 
 
 async def load(paths: Iterable[Path], way: Way, progress: Progress) -> AsyncIterator[Loaded]:
-    """Load the files, giving the running totals after each group.
+    """Load the files, giving the running totals at first and after each group; raises BrokenOff.
 
     A group is behind once it is stored: a load that is broken off goes on with the group that it was at.
     """
     totals = Loaded()
+    yield totals
     for path in paths:
         mark = mark_of(path)
         groups = _groups(_ahead(path, progress.done(mark), totals), way.size)
         async for group, begun in _begun(groups, way, mark):
             await way.store(group, begun, totals)
-            progress.advance(mark, group[-1].place)
+            behind = max(text.place for text in group)
+            await asyncio.to_thread(progress.advance, mark, behind)
             yield totals
     yield totals
 

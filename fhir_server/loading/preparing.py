@@ -16,9 +16,9 @@ import msgspec
 
 from fhir_server.context import Context
 from fhir_server.files import Text, parsed
-from fhir_server.interactions import answer, linking
+from fhir_server.interactions import answer
 from fhir_server.interactions.put_many import prepared
-from fhir_server.loading.resources import asks, reason, singles
+from fhir_server.loading.resources import asks, reason, refers_by_query, singles
 from fhir_server.store.port import Change
 from resources.model import Resource, parse
 from resources.outcome import FhirError
@@ -47,8 +47,7 @@ def prepare(context: Context, text: Text, mark: str) -> Prepared:
     found = parsed(text)
     if found.resource is None:
         return Prepared(reasons=[found.problem])
-    queries = b"?" in text.raw and linking.conditional_references(found.resource)
-    if asks(found.resource) or (queries and next(queries, None) is not None):
+    if asks(found.resource) or refers_by_query(text, found.resource):
         return Prepared(door=True)
     made = Prepared([], [])
     for number, resource in enumerate(singles(found.resource)):

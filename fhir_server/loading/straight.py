@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from fhir_server.context import Context
 from fhir_server.files import Text
 from fhir_server.interactions.put_many import put
+from fhir_server.loading.answers import refusal
 from fhir_server.loading.door import Door
-from fhir_server.loading.load import Loaded
+from fhir_server.loading.load import BrokenOff, Loaded
 from fhir_server.loading.preparing import Prepared, Preparing, told
-from fhir_server.store.port import Change, Key
+from fhir_server.store.port import Change, Key, StoreUnavailable
 from resources.outcome import FhirError
 
 _Run = list[tuple[Text, Change]]
@@ -30,7 +31,14 @@ class Straight:
         return asyncio.ensure_future(self._preparing.group(group, mark))
 
     async def store(self, group: Sequence[Text], begun: list[Prepared], totals: Loaded) -> None:
-        """Store a group in one commit; in more where a resource comes twice or needs the door."""
+        """Store a group in one commit, in more where a resource comes twice; raises BrokenOff."""
+        try:
+            await self._stored(group, begun, totals)
+        except StoreUnavailable as fault:
+            raise BrokenOff(str(fault)) from None
+
+    async def _stored(self, group: Sequence[Text], begun: list[Prepared], totals: Loaded) -> None:
+        """Put runs of resources, with what needs the door in its place between them."""
         run: _Run = []
         for text, prepared in zip(group, begun, strict=True):
             for why in prepared.reasons:
@@ -51,6 +59,8 @@ class Straight:
         try:
             await put(self._context, [change for _, change in part])
         except FhirError as fault:
+            if not refusal(fault.status):
+                raise BrokenOff(told(fault)) from None
             if len(part) == 1:
                 totals.refuse(part[0][0], told(fault))
                 return

@@ -213,7 +213,10 @@ NEVER = Or(())
 
 
 def either(parts: Iterable[Expression]) -> Expression:
-    """Give that some part is true, as the smallest tree: what interpreters need not take apart is cheaper."""
+    """Give that some part is true, as the smallest tree: what interpreters need not take apart is cheaper.
+
+    Of equal parts one is kept, here and in `both`, so that no interpreter meets a part twice.
+    """
     kept: list[Expression] = []
     for part in parts:
         if type(part) is Or:
@@ -222,7 +225,7 @@ def either(parts: Iterable[Expression]) -> Expression:
             return ALWAYS
         else:
             kept.append(part)
-    return kept[0] if len(kept) == 1 else Or(tuple(kept))
+    return kept[0] if len(kept) == 1 else _each_once(Or, kept)
 
 
 def both(parts: Iterable[Expression]) -> Expression:
@@ -235,7 +238,12 @@ def both(parts: Iterable[Expression]) -> Expression:
             return NEVER
         else:
             kept.append(part)
-    return kept[0] if len(kept) == 1 else And(tuple(kept))
+    return kept[0] if len(kept) == 1 else _each_once(And, kept)
+
+
+def _each_once(join: type[And | Or], parts: Iterable[Expression]) -> Expression:
+    once = tuple(dict.fromkeys(parts))
+    return once[0] if len(once) == 1 else join(once)
 
 
 class Through(Struct, frozen=True):

@@ -100,10 +100,10 @@ def lowered(test: Comparison, parameter: Parameter, meaning: Meaning) -> Express
         return _present(test, parameter.code, meaning)
     if test.operator in _MODIFIERS:
         return meaning(Simple(parameter.code, _MODIFIERS[test.operator], (_named(test.value),)))
-    return _valued(test, parameter)
+    return _valued(test, parameter, meaning)
 
 
-def _valued(test: Comparison, parameter: Parameter) -> Expression:
+def _valued(test: Comparison, parameter: Parameter, meaning: Meaning) -> Expression:
     match parameter.type:
         case "string":
             return _string(test, parameter)
@@ -115,7 +115,7 @@ def _valued(test: Comparison, parameter: Parameter) -> Expression:
         case "number" | "date" | "quantity":
             return _ordered(test, lambda value: lower.plain(parameter, value))
         case _:
-            return lower.plain(parameter, test.value)
+            return meaning(Simple(parameter.code, None, (test.value,)))
 
 
 def _present(test: Comparison, code: str, meaning: Meaning) -> Expression:

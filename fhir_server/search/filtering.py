@@ -9,7 +9,7 @@ from typing import Final, Protocol, assert_never
 from fhir_server.access import Access, Letter
 from fhir_server.search import filter_comparisons
 from fhir_server.search.breadth import Breadth
-from fhir_server.search.expression import And, Expression, Linked, Not, Or
+from fhir_server.search.expression import Expression, Linked, Not, both, either
 from fhir_server.search.filter_text import Comparison, Filter, Logical, Negation, Step
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.parse import Simple
@@ -54,9 +54,9 @@ class Filtering:
             case Comparison():
                 return self._test(type_, tree, tree.path)
             case Logical("and", parts):
-                return And(tuple(self.lower(type_, part) for part in parts))
+                return both(self.lower(type_, part) for part in parts)
             case Logical(_, parts):
-                return Or(tuple(self.lower(type_, part) for part in parts))
+                return either(self.lower(type_, part) for part in parts)
             case Negation(part):
                 return Not(self.lower(type_, part))
             case _:
@@ -93,7 +93,7 @@ class Filtering:
             found += [Linked(atom.name, target, where) for atom in parameter.atoms]
         if not found and fault is not None:
             raise fault
-        return Or(tuple(found))
+        return either(found)
 
     def _there(
         self, target: str, test: Comparison, step: Step, rest: tuple[Step, ...]
@@ -102,7 +102,7 @@ class Filtering:
         parts = [self._test(target, test, rest)]
         if step.where is not None:
             parts.append(self.lower(target, step.where))
-        return And((*parts, self._planner.allowed(target, self._access, "s")))
+        return both((*parts, self._planner.allowed(target, self._access, "s")))
 
     def _element(
         self, type_: str, test: Comparison, step: Step, rest: tuple[Step, ...]

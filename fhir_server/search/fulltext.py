@@ -26,6 +26,7 @@ _APART: Final = "".join(c.lower() if c.isalnum() else " " for c in map(chr, rang
 """ASCII without case, all that is in no word made a space: the commonest texts need no expression."""
 _TERM: Final = re.compile(r'"([^"]*)"(\*)?|([()])|([^\s()"]+)')
 _MOST_TERMS: Final = 64
+_MOST_LETTERS: Final = 4_000
 
 
 def words(text: str) -> list[str]:
@@ -47,6 +48,8 @@ def found(node: FullText, values: IndexValues) -> bool:
 
 def lower(part: TextPart, value: str) -> Expression:
     """Give the meaning of one value; raises Invalid for one that cannot be read, TooCostly for a long one."""
+    if len(value) > _MOST_LETTERS:
+        raise TooCostly(f"A full-text search takes up to {_MOST_LETTERS} characters")
     terms = _terms(unescape(value))
     if len(terms) > _MOST_TERMS:
         raise TooCostly(f"A full-text search takes up to {_MOST_TERMS} terms")

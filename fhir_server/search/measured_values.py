@@ -14,6 +14,7 @@ from typing import Any
 from fhir_server.search import position, units
 from fhir_server.search.values import IndexValues, NumberValue, PositionValue, QuantityValue
 from resources.fhirpath.steps import Visit
+from resources.model import Written
 
 CURRENCIES = "urn:iso:std:iso:4217"
 
@@ -25,7 +26,7 @@ Span = tuple[Decimal, Decimal]
 
 def _measured(value: Any) -> Decimal | None:
     """Give a number that a double can hold."""
-    if type(value) is int:
+    if type(value) is int or type(value) is Written:
         value = Decimal(value)
     if type(value) is not Decimal or not value.is_finite() or value.adjusted() > _LARGEST_EXPONENT:
         return None

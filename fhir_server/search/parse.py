@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from fhir_server.search import filter_text
+from fhir_server.search import filter_text, limits
 from fhir_server.search.expression import Prefix
 from resources.outcome import Invalid, NotSupported
 
@@ -110,7 +110,10 @@ class Inclusion:
 
 @dataclass(slots=True)
 class Query:
-    """A parsed query string: what to find, in which order, how much of it, and with what beside it."""
+    """A parsed query string: what to find, in which order, how much of it, and with what beside it.
+
+    `values` is how many values its criteria have.
+    """
 
     criteria: list[Asked] = field(default_factory=list)
     sort: list[SortRule] = field(default_factory=list)
@@ -122,10 +125,11 @@ class Query:
     cursor: str | None = None
     explain: bool = False
     controls: list[tuple[str, str]] = field(default_factory=list)
+    values: int = 0
 
 
 def parse(pairs: Pairs) -> Query:
-    """Parse decoded query pairs; raises Invalid or NotSupported for what cannot be read."""
+    """Parse decoded query pairs; raises Invalid or NotSupported for what cannot be read, TooCostly."""
     query = Query()
     for name, value in pairs:
         if (name, value) == _ALONE:
@@ -135,7 +139,24 @@ def parse(pairs: Pairs) -> Query:
             raise NotSupported(_REFUSED[name])
         if not _control(query, name, value) and name not in RENDERING:
             query.criteria.append(Asked(name, value, criterion(name, value)))
+    _bound(query)
     return query
+
+
+def _bound(query: Query) -> None:
+    """Count the values of a query, and refuse one that asks for too much; raises TooCostly."""
+    query.values = sum(_count(one.criterion) for one in query.criteria)
+    limits.bounded(query.values, limits.MOST_VALUES, "values")
+    if len(query.criteria) > limits.MOST_CRITERIA:
+        different = {(one.name, one.value) for one in query.criteria}
+        limits.bounded(len(different), limits.MOST_CRITERIA, "different criteria")
+
+
+def _count(criterion: Criterion) -> int:
+    """Give how many values a criterion has."""
+    while isinstance(criterion, Chain | Has):
+        criterion = criterion.rest
+    return len(criterion.values) if isinstance(criterion, Simple) else 1
 
 
 def _control(query: Query, name: str, value: str) -> bool:
@@ -144,7 +165,8 @@ def _control(query: Query, name: str, value: str) -> bool:
         raise Invalid(f"{name} is asked for twice", issue="value")
     match name.split(":", maxsplit=1)[0]:
         case "_sort":
-            query.sort.extend(_sort(value))
+            query.sort = list(dict.fromkeys([*query.sort, *_sort(value)]))
+            limits.bounded(len(query.sort), limits.MOST_RULES, "rules of _sort")
         case "_count":
             query.count = _whole(name, value)
         case "_total":
@@ -154,7 +176,7 @@ def _control(query: Query, name: str, value: str) -> bool:
         case "_elements":
             query.elements = tuple(part.strip() for part in value.split(",") if part.strip())
         case "_include" | "_revinclude":
-            query.inclusions.append(_inclusion(name, value))
+            _include(query, _inclusion(name, value))
         case "_cursor":
             query.cursor = value
             return True
@@ -188,6 +210,12 @@ def _sort(value: str) -> list[SortRule]:
             issue="value",
         )
     return rules
+
+
+def _include(query: Query, inclusion: Inclusion) -> None:
+    if inclusion not in query.inclusions:
+        query.inclusions.append(inclusion)
+    limits.bounded(len(query.inclusions), limits.MOST_INCLUSIONS, "inclusions")
 
 
 def _inclusion(name: str, value: str) -> Inclusion:
@@ -251,17 +279,14 @@ def split(value: str, separator: str) -> list[str]:
     r"""Split at a separator that no backslash escapes; the parts keep their escapes."""
     if "\\" not in value:
         return value.split(separator)
-    parts, start, place = [], 0, 0
-    while place < len(value):
-        if value[place] == "\\":
-            place += 2
-            continue
-        if value[place] == separator:
-            parts.append(value[start:place])
-            start = place + 1
-        place += 1
-    parts.append(value[start:])
-    return parts
+    parts: list[str] = []
+    joined: list[str] = []
+    for piece in value.split(separator):
+        joined.append(piece)
+        if (len(piece) - len(piece.rstrip("\\"))) % 2 == 0:
+            parts.append(separator.join(joined))
+            joined.clear()
+    return [*parts, separator.join(joined)] if joined else parts
 
 
 def unescape(value: str) -> str:

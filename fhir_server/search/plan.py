@@ -12,7 +12,17 @@ from typing import Final
 from msgspec.structs import replace
 
 from fhir_server.access import Access, Letter, everything
-from fhir_server.search import canonical, filtering, fulltext, grants, lists, lower, orphans
+from fhir_server.search import (
+    canonical,
+    filtering,
+    fulltext,
+    grants,
+    limits,
+    lists,
+    local_references,
+    lower,
+    orphans,
+)
 from fhir_server.search.breadth import Breadth
 from fhir_server.search.expression import (
     ALWAYS,
@@ -62,7 +72,10 @@ _SPECIAL: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Planner:
-    """Lowers criteria to expressions over the search parameters and modifiers that it was given."""
+    """Lowers criteria to expressions over the search parameters and modifiers that it was given.
+
+    `base` is our own, without a slash at the end: references that are written with it are to what is here.
+    """
 
     def __init__(
         self,
@@ -70,9 +83,12 @@ class Planner:
         modifiers: Mapping[str, Modifier],
         types: Iterable[str],
         knowledge: Knowledge | None = None,
+        *,
+        base: str = "",
     ) -> None:
         self.parameters = parameters
         self.modifiers = modifiers
+        self._base = base
         self._knowledge = knowledge or Known()
         self._types = frozenset(types)
         self._every_type = tuple(sorted(self._types))
@@ -159,6 +175,15 @@ class Planner:
         if special is not None:
             return special
         parameter = self.parameter(type_, asked.code)
+        types = () if asked.modifier in parameter.targets else parameter.targets
+        limits.fanned(asked.code, asked.values, len(parameter.atoms), len(types))
+        parts = local_references.parted(parameter, asked, self._base)
+        if not parts:
+            return self._meant(parameter, asked)
+        return either(self._meant(*part) for part in parts)
+
+    def _meant(self, parameter: Parameter, asked: Simple) -> Expression:
+        """Give the meaning of values that are written as the parameter's are stored."""
         if asked.modifier is not None:
             return self._modified(parameter, asked)
         if parameter.type == "uri":
@@ -171,7 +196,7 @@ class Planner:
         """Lower what is no search parameter of the definitions; None for what is one."""
         match asked.code:
             case "_id":
-                return Ids(tuple(unescape(value) for value in asked.values))
+                return Ids(tuple(dict.fromkeys(unescape(value) for value in asked.values)))
             case "_lastUpdated":
                 return either(Updated(*lower.date_bounds(value)) for value in asked.values)
             case "_text" | "_content" as code:
@@ -181,7 +206,10 @@ class Planner:
                 return either(fulltext.lower(part, value) for value in asked.values)
             case lists.PARAMETER:
                 within = functools.partial(self.allowed, access=access, letter="s")
-                return lists.lower(asked.values, self.parameters, within)
+                named = tuple(
+                    local_references.relative(value, self._base) for value in asked.values
+                )
+                return lists.lower(named, self.parameters, within)
             case orphans.PARAMETER:
                 within = functools.partial(self.allowed, access=access, letter="s")
                 return orphans.lower(asked.values, self._referrers(type_), within)

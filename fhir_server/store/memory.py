@@ -22,6 +22,7 @@ from fhir_server.store.port import (
     Key,
     Match,
     MatchConflict,
+    Numbered,
     OutOfOrder,
     Page,
     Past,
@@ -146,6 +147,12 @@ class MemoryStore:
         record = self._records.get(key)
         versions = [] if record is None else record.versions
         return next((v for v in versions if v.version_id == version_id), None)
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        older = [self._records[key].versions[:-1] for key, _ in numbers if key in self._records]
+        gone = {(v.key, v.version_id) for versions in older for v in versions if v.body is None}
+        return frozenset(gone.intersection(numbers))
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from fhir_server.search.expression import Plan
 from fhir_server.store import marks
+from fhir_server.store.blobs import Blobs
 from fhir_server.store.marks import TYPE
 from fhir_server.store.port import (
-    Blobs,
     Body,
     Brought,
     Care,
@@ -28,6 +28,7 @@ from fhir_server.store.port import (
     ContentGone,
     Key,
     Match,
+    Numbered,
     Page,
     Past,
     Precondition,
@@ -111,6 +112,10 @@ class OutOfLine:
         if version is None or key.type != TYPE:
             return version
         return await self._whole(version)
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        return await self._store.deletions(numbers)
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
@@ -34,6 +33,10 @@ class Key(Struct, frozen=True, order=True):
     def reference(self) -> str:
         """Give the relative literal reference, e.g. Patient/1."""
         return f"{self.type}/{self.id}"
+
+
+Numbered = tuple[Key, int]
+"""A version by its key and number."""
 
 
 class Body(Struct, frozen=True):
@@ -119,7 +122,21 @@ class ContentGone(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be reached or is closing; nothing was written."""
+    """The store cannot be reached or is closing; nothing was written. `told` is what a caller may hear."""
+
+    told: ClassVar[str] = "The store is closing or cannot be reached"
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The store was lost in a commit: it is not known whether it was done."""
+
+    told = "The store was lost in a commit: read, to know whether it was done, before a new try"
+
+
+class NotKept(StoreUnavailable):
+    """A content cannot be written, for want of room or of the right to; nothing was written."""
+
+    told = "The content cannot be written to the disk now; nothing was stored"
 
 
 class Match(Struct, frozen=True):
@@ -161,6 +178,9 @@ class Store(Protocol):
 
     async def vread(self, key: Key, version_id: int) -> Version | None:
         """Give one version, or None."""
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions; the current one is none of them."""
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()
@@ -340,47 +360,6 @@ class Contents(Protocol):
 
         Raises StoreUnavailable where it is lost.
         """
-
-
-class Blobs(Protocol):
-    """Large contents outside the store, by tenant and SHA-256 of their bytes."""
-
-    @property
-    def counted(self) -> bool:
-        """Tell whether the store itself counts who names a content, and erases it with the last one.
-
-        Then `keeping` and `erasing` hold nobody off, and `commit` raises ContentGone where what it names
-        was erased since it was put. Otherwise whoever purges removes what is named no more.
-        """
-
-    def keeping(self) -> AbstractAsyncContextManager[None]:
-        """Hold off `erasing`, in every process, from a content's `put` until what names it is committed."""
-
-    def erasing(self) -> AbstractAsyncContextManager[None]:
-        """Be alone, in every process: no content is between its `put` and its commit meanwhile."""
-
-    async def put(self, tenant: str, data: bytes) -> str:
-        """Keep a content, durable on return, and give its SHA-256 in hexadecimal; one that is there stays."""
-
-    async def keep(self, tenant: str, brought: Brought) -> None:
-        """Keep a content that waits in a file, durable on return; one that is there stays."""
-
-    async def get(self, tenant: str, sha256: str) -> bytes | None:
-        """Give a content, or None where it is missing."""
-
-    async def size(self, tenant: str, sha256: str) -> int | None:
-        """Give a content's size in bytes, or None where it is missing."""
-
-    def pieces(
-        self, tenant: str, sha256: str, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[bytes]:
-        """Give the bytes from `start` up to `stop` (or the end) of a content, piece by piece.
-
-        Raises ContentGone where it is missing, also when it goes away meanwhile.
-        """
-
-    async def delete(self, tenant: str, sha256: str) -> None:
-        """Remove a content if it is there."""
 
 
 class SchemaTooNew(Exception):

@@ -14,6 +14,7 @@ from resources.fhirpath.faults import EvaluationFault
 from resources.fhirpath.item import BOOLEAN, DECIMAL, INTEGER, STRING, Item
 from resources.fhirpath.typed import ANYTHING, Branch, Collection, Get, Undecided
 from resources.fhirpath.within import Bare, Within
+from resources.model import Written
 
 Truth = Callable[[Any, Within], bool | None]
 Order = Callable[[int], bool]
@@ -30,7 +31,7 @@ _NUMBERS = frozenset({INTEGER, DECIMAL, "integer", "positiveInt", "unsignedInt",
 _DATES = frozenset({"date", "dateTime", "instant"})
 _ZONED = 20
 _JSON: Mapping[type, str] = MappingProxyType(
-    {str: STRING, bool: BOOLEAN, int: INTEGER, Decimal: DECIMAL}
+    {str: STRING, bool: BOOLEAN, int: INTEGER, Decimal: DECIMAL, Written: DECIMAL}
 )
 _ABSTRACT = frozenset({"Resource", "DomainResource"})
 

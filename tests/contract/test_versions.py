@@ -74,6 +74,17 @@ async def test_a_deletion_is_a_version_and_a_new_life_goes_on_counting(store: An
     assert ids(await store.search(plan(Token("Patient.identifier", "urn:mrn", "17")))) == ["a"]
 
 
+async def test_deletions_are_told_from_other_versions_at_once(store: Any) -> None:
+    await store.commit([put(key(name)) for name in "abc"])
+    await store.commit([delete(key(name)) for name in "ab"])
+    await store.commit([put(key("a")), put(key("c"))])
+    await store.commit([put(Key("south", "Patient", "a"))])
+    asked = [(key(name), number) for name in (*"abc", "never") for number in (1, 2, 3)]
+    asked.append((Key("south", "Patient", "a"), 2))
+    assert await store.deletions(asked) == {(key("a"), 2)}  # that of b is still the current version
+    assert await store.deletions([]) == frozenset()
+
+
 async def test_deleting_what_is_absent_or_deleted_writes_nothing(store: Any) -> None:
     (absent,) = await store.commit([delete(key())])
     assert (absent.version_id, absent.position, absent.body) == (0, 0, None)

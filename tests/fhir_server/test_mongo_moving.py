@@ -104,3 +104,20 @@ def test_history_moves_from_sqlite_to_mongodb_and_back(
     run("export", "--history", "--out", str(again), *returned)
     assert (again / moving.FILE).read_bytes().splitlines()[: len(lines)] == lines
     assert "ok: nothing is missing" in capsys.readouterr().out
+
+
+def test_what_a_database_has_loaded_another_has_not(
+    tmp_path: Path, mongo: str, mongo_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"resourceType":"Patient","id":"p"}\n')
+    other, told = stored.named(mongo_url), []
+    try:
+        for store in (mongo, other, mongo):
+            capsys.readouterr()
+            run("load", str(path), "--data", str(tmp_path / "data"), "--store", store)
+            told.append(capsys.readouterr().out.strip())
+    finally:
+        asyncio.run(stored.drop(other))
+    first = "1 stored, 0 loaded before, 0 refused"
+    assert told == [first, first, "0 stored, 1 loaded before, 0 refused"]

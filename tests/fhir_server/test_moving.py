@@ -1,5 +1,6 @@
 """From one store to another, history included."""
 
+import gzip
 import itertools
 import json
 
@@ -131,3 +132,69 @@ async def test_what_is_no_history_or_comes_too_late_is_refused(settings, tmp_pat
     assert "newer versions" in capsys.readouterr().err
     assert await run("export", "--out", str(tmp_path), *data) == 2
     assert issubclass(OutOfOrder, Exception)
+
+
+GOOD = {
+    "tenant": "north",
+    "type": "Patient",
+    "id": "p1",
+    "versionId": "1",
+    "lastUpdated": "2020-01-01T00:00:00.000Z",
+    "method": "PUT",
+    "resource": {"resourceType": "Patient", "id": "p1"},
+}
+
+
+async def taken(path):
+    """Load a file's history into memory; gives the store and the tenants that it was told of."""
+    memory, tenants = MemoryStore(), []
+
+    async def tenant(name):
+        tenants.append(name)
+
+    [n async for n in moving.load(path, memory.import_versions, extract, tenant)]
+    return memory, tenants
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tenant": "Bad Tenant!/.."},
+        {"tenant": "../north"},
+        {"tenant": ""},
+        {"type": "Observation"},
+        {"type": "Nothing"},
+        {"id": "other"},
+        {"id": "a/b", "resource": {"resourceType": "Patient", "id": "a/b"}},
+        {"versionId": "0"},
+        {"versionId": "-1"},
+        {"versionId": "1.0"},
+        {"versionId": "9" * 30},
+        {"lastUpdated": "2020"},
+        {"lastUpdated": "2020-13-01T00:00:00Z"},
+        {"method": "GET"},
+        {"method": "DELETE"},
+        {"resource": None},
+        {"resource": [1, 2]},
+        {"resource": "x"},
+        {"resource": {"id": "p1"}},
+        {"type": "Nothing", "method": "DELETE", "resource": None},
+    ],
+    ids=str,
+)
+async def test_a_line_that_no_store_could_have_held_is_refused_by_its_number(tmp_path, wrong):
+    path = tmp_path / moving.FILE
+    path.write_text(f"{json.dumps(GOOD)}\n")
+    assert (await taken(path))[1] == ["north"]
+    path.write_text(f"{json.dumps(GOOD)}\n{json.dumps(GOOD | wrong)}\n")
+    with pytest.raises(moving.Unreadable, match="line 2 is no version") as refused:
+        await taken(path)
+    assert "Bad Tenant" not in str(refused.value)
+
+
+@pytest.mark.parametrize("harm", [slice(0, -20), slice(3, None)])
+async def test_a_gz_that_is_harmed_is_refused(tmp_path, harm):
+    path = tmp_path / f"{moving.FILE}.gz"
+    path.write_bytes(gzip.compress(f"{json.dumps(GOOD)}\n".encode() * 50)[harm])
+    with pytest.raises(moving.Unreadable, match="cannot be read to its end"):
+        await taken(path)

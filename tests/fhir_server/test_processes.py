@@ -144,7 +144,7 @@ async def test_metrics_count_what_all_processes_answered(served, afresh):
 
     before = await counted()
     for _ in range(20):
-        assert (await afresh.delete(f"/Patient/{uuid.uuid4()}")).status_code == 404
+        assert (await afresh.delete(f"/Nothing/{uuid.uuid4()}")).status_code == 404
     assert await counted() == before + 20
 
 

@@ -126,7 +126,9 @@ async def door(request, tmp_path):
         store=store,
         documents=store,
         definitions=DEFINITIONS,
-        planner=Planner(PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types),
+        planner=Planner(
+            PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types, base=BASE
+        ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),
         clock=clock,

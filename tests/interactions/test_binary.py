@@ -5,6 +5,7 @@ import base64
 import gzip
 import json
 import os
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from fhir_server import app, asgi
 from fhir_server.access import LETTERS, Access, Grant
+from fhir_server.http import spool
 from fhir_server.interactions import binary
 from fhir_server.message import FhirRequest
 from fhir_server.settings import load
@@ -19,7 +21,7 @@ from fhir_server.store import out_of_line
 from fhir_server.store.memory import MemoryStore
 from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.out_of_line import OutOfLine
-from fhir_server.store.port import Page, Scope
+from fhir_server.store.port import NotKept, Page, Scope
 from fhir_server.store.sqlite.blobs import FileBlobs
 
 PDF = {"Accept": "application/pdf"}
@@ -228,6 +230,82 @@ async def test_a_read_that_names_a_resource_type_gives_the_resource(client):
     assert (gone.status_code, gone.json()["resourceType"]) == (404, "OperationOutcome")
 
 
+async def test_accept_weighs_the_content_against_its_resource(client):
+    await client.put("/Binary//b", content=b"abc", headers={"Content-Type": "text/plain"})
+    for accept, is_content in (
+        ("application/fhir+json;q=0.1, text/plain", True),
+        ("application/fhir+json;q=0, */*", True),
+        ("application/fhir+json;q=0.1, image/png", False),
+        ("application/fhir+json, text/plain;q=0.5", False),
+        ("text/plain", True),
+    ):
+        for url in ("/Binary/b", "/Binary//b", "/Binary//b/_history//1"):
+            got = await client.get(url, headers={"Accept": accept})
+            assert got.status_code == 200
+            assert (got.content == b"abc") is is_content, (accept, url)
+    assert (await client.get("/Binary/b", headers=FHIR)).json()["id"] == "b"
+
+
+async def refused_for_want_of_room(client, data):
+    """Send a content and see that it is refused, and that nothing of it is there."""
+    for method, url in (("PUT", "/Binary/b"), ("POST", "/Binary")):
+        refused = await client.request(
+            method, url, content=data, headers={"Content-Type": "application/pdf"}
+        )
+        assert refused.status_code == 503
+        assert refused.json()["issue"][0]["code"] == "transient"
+        assert "nothing was stored" in refused.json()["issue"][0]["diagnostics"]
+    assert (await client.get("/Binary", headers=FHIR)).json()["total"] == 0
+    assert (await client.get("/Binary/b", headers=FHIR)).status_code == 404
+
+
+async def test_a_content_that_finds_the_disk_full_is_refused_and_nothing_stored(
+    client, monkeypatch
+):
+    opened = []
+
+    def full(**_folder):
+        opened.append(Path("/dev/full").open("w+b"))  # noqa: SIM115 - closed by what is tested
+        return opened[-1]
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    await refused_for_want_of_room(client, bytes(out_of_line.LARGE * 8))
+    assert opened
+    assert all(file.closed for file in opened)
+
+
+async def test_a_content_whose_folder_cannot_be_written_is_refused_and_nothing_stored(
+    client, settings
+):
+    (settings.data / "blobs").write_bytes(b"in the way")
+    data = bytes(out_of_line.LARGE + 1)
+    await refused_for_want_of_room(client, data)
+    for wrapped in (resource(data), transaction(resource(data))):
+        place = "/Binary/b" if wrapped["resourceType"] == "Binary" else ""
+        method = "PUT" if place else "POST"
+        refused = await client.request(method, place or "/", json=wrapped)
+        assert refused.status_code == 503
+    assert (await client.get("/Binary/b", headers=FHIR)).status_code == 404
+
+
+def transaction(held):
+    """Give a transaction that puts one resource."""
+    request = {"method": "PUT", "url": f"Binary/{held['id']}"}
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"resource": held, "request": request}],
+    }
+
+
+async def test_a_spool_without_a_folder_is_refused(tmp_path):
+    async def receive():
+        return {"type": "http.request", "body": bytes(out_of_line.LARGE + 1), "more_body": False}
+
+    with pytest.raises(NotKept):
+        await spool.read(receive, {}, 1 << 30, tmp_path / "missing")
+
+
 async def test_a_content_is_stored_under_the_media_type_it_comes_with(client):
     data = os.urandom(3000)
     sent = {"Content-Type": "image/png", "X-Security-Context": "Patient/1"}
@@ -258,6 +336,7 @@ async def test_a_part_of_a_content_is_given_on_request(client):
         ("bytes=-4", b"6789", "bytes 6-9/10"),
         ("bytes=5-99", b"56789", "bytes 5-9/10"),
         ("bytes=-99", b"0123456789", "bytes 0-9/10"),
+        ("Bytes=0-1", b"01", "bytes 0-1/10"),  # RFC 9110 14.1: units whatever their case
     ):
         part = await client.get("/Binary/b", headers=PDF | {"Range": asked})
         assert (part.status_code, part.content) == (206, content), asked
@@ -360,10 +439,10 @@ async def test_a_stored_media_type_cannot_add_headers():
     answered = json.dumps(resource(b"x") | {"contentType": "text/html\r\nSet-Cookie: a=b"})
     from fhir_server.message import FhirResponse
 
-    given = await binary.raw(FhirResponse(200, answered.encode()))
+    given = await binary.raw(FhirResponse(200, answered.encode()), lambda _media_type: True)
     assert given.media_type == "application/octet-stream"
-    assert not binary.wants_raw(FhirRequest("GET", "Binary/$purge", (), PDF))
-    assert not binary.wants_raw(FhirRequest("GET", "Patient/1", (), PDF))
+    assert not binary.may_be_raw(FhirRequest("GET", "Binary/$purge", (), PDF))
+    assert not binary.may_be_raw(FhirRequest("GET", "Patient/1", (), PDF))
 
 
 async def test_who_may_read_what_secures_a_binary_may_read_the_binary(door):

@@ -49,6 +49,24 @@ async def test_a_preference_is_read_as_its_rfc_says(door, prefer):
     assert (await door.call("POST", "Patient", patient(), prefer=prefer)).body == b""
 
 
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        'foo="a,return=minimal"',
+        'foo="a;return=minimal", bar',
+        'foo="\\",return=minimal"',
+        "foo=return",
+    ],
+)
+async def test_a_preference_within_quotes_is_none(door, prefer):
+    assert (await door.call("POST", "Patient", patient(), prefer=prefer)).body != b""
+
+
+@pytest.mark.parametrize("prefer", ['foo="a,b", return="minimal"', 'x="\\"";y=1;return=minimal'])
+async def test_a_preference_beside_quotes_is_one(door, prefer):
+    assert (await door.call("POST", "Patient", patient(), prefer=prefer)).body == b""
+
+
 async def test_a_compartment_is_searched_by_post(door):
     await door.give("PUT", "Patient/p", patient("p"))
     await door.give("PUT", "Observation/o", observation("o", "Patient/p"))
@@ -96,3 +114,29 @@ async def test_a_moment_looks_at_one_older_version_of_each_resource(door, monkey
     found = await door.give("GET", f"Patient/_history?_at={moment}")
     assert [e["resource"]["meta"]["versionId"] for e in found["entry"]] == ["12", "12"]
     assert len(looks) == 2
+
+
+async def test_a_condition_is_read_as_utf_8(door):
+    held = patient(name=[{"family": "Müller"}])
+    for condition in ("family=Müller", "family=M%C3%BCller", "Patient?family=M%c3%bcller"):
+        await door.call("POST", "Patient", held, if_none_exist=condition)
+        again = await door.call("POST", "Patient", held, if_none_exist=condition)
+        assert again.status == 200
+    assert len(await door.ids("Patient")) == 1
+
+
+async def test_a_condition_that_is_no_utf_8_is_refused(door):
+    wrong = "family=M%F6ller"
+    assert (await door.call("POST", "Patient", patient(), if_none_exist=wrong)).status == 400
+    request = {"method": "POST", "url": "Patient", "ifNoneExist": wrong}
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": patient(), "request": request}]}
+    refused = await door.call("POST", "", {**bundle, "type": "transaction"})
+    assert refused.status == 400
+    told = await door.give("POST", "", {**bundle, "type": "batch"})
+    assert told["entry"][0]["response"]["status"] == "400"
+    refers = observation(None, f"Patient?{wrong}")
+    entry = {"resource": refers, "request": {"method": "POST", "url": "Observation"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    refers.pop("id")
+    assert (await door.call("POST", "", bundle)).status == 400
+    assert await door.ids("Patient") == []

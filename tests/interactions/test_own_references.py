@@ -70,3 +70,94 @@ async def test_what_is_deleted_along_is_not_there_to_be_referred_to(door):
     moved["entry"].insert(0, delete)
     assert (await loose.call("POST", "", moved)).status == 200
     assert (await door.call("GET", "Patient/p")).status == 410
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "batch", "transaction", "uuid"])
+async def test_what_is_checked_is_what_is_stored(door, method):
+    async def status(element, text):
+        one = {"reference": text}
+        held = {**observation("o"), element: [one] if element == "performer" else one}
+        if method in {"POST", "PUT"}:
+            url = "Observation/o" if method == "PUT" else "Observation"
+            return (await door.call(method, url, held)).status
+        entry = {"resource": held, "request": {"method": "POST", "url": "Observation"}}
+        if method == "uuid":
+            entry["fullUrl"] = "urn:uuid:0f1a2b3c-0000-4000-8000-000000000001"
+            held["extension"] = [{"url": "http://e", "valueUuid": entry["fullUrl"]}]
+        kind = "batch" if method == "batch" else "transaction"
+        answered = await door.call("POST", "", bundle_of(kind, entry))
+        if answered.status >= 400:
+            return answered.status
+        return int(json.loads(answered.body)["entry"][0]["response"]["status"])
+
+    base = door.context.base
+    for element, wrong in (
+        ("subject", "Nope/p"),
+        ("subject", "Patient/p#x"),
+        ("performer", "Location/l"),
+    ):
+        assert await status(element, wrong) >= 400
+        assert await status(element, f"{base}/{wrong}") == await status(element, wrong)
+    assert await door.ids("Observation") == []
+    assert await status("performer", f"{base}/Practitioner/p") == 201
+
+
+def bundle_of(kind, *entries):
+    return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+
+
+async def test_a_patch_is_checked_as_it_is_stored(door):
+    await door.give("PUT", "Observation/o", observation("o"))
+    kind = {"content_type": "application/json-patch+json"}
+
+    async def patched(text):
+        step = {"op": "replace", "path": "/subject/reference", "value": text}
+        sent = json.dumps([step]).encode()
+        return (await door.call("PATCH", "Observation/o", sent, **kind)).status
+
+    assert await patched(f"{door.context.base}/Nope/p") == 422
+    assert await patched(f"{door.context.base}/Patient/p") == 200
+    stored = await door.give("GET", "Observation/o")
+    assert stored["subject"] == {"reference": "Patient/p"}
+    assert (await door.call("PUT", "Observation/o", stored)).status == 200
+
+
+async def test_an_element_that_is_only_called_reference_stays(door):
+    here = f"{door.context.base}/Patient/p"
+    issue = {"resourceType": "DetectedIssue", "status": "final", "reference": here}
+    taught = {
+        "resourceType": "Immunization",
+        "status": "completed",
+        "vaccineCode": {"text": "x"},
+        "patient": {"reference": here},
+        "occurrenceString": "x",
+        "education": [{"reference": here}],
+    }
+    assert (await door.give("POST", "DetectedIssue", issue))["reference"] == here
+    stored = await door.give("POST", "Immunization", taught)
+    assert stored["education"] == [{"reference": here}]
+    assert stored["patient"] == {"reference": "Patient/p"}
+
+
+@pytest.mark.parametrize("meta", [[], ["x"], "x", 3])
+async def test_what_is_no_object_is_refused_before_it_is_stored(door, meta):
+    held = {**observation("o", f"{door.context.base}/Patient/p"), "meta": meta}
+    assert (await door.call("PUT", "Observation/o", held)).status == 400
+    assert (await door.call("POST", "", transaction(held))).status == 400
+
+
+async def test_what_a_transaction_links_is_not_within_a_bundle_that_it_stores(door):
+    full = "urn:uuid:0f1a2b3c-0000-4000-8000-000000000002"
+    inner = [
+        {"fullUrl": full, "resource": patient("x")},
+        {"fullUrl": "http://x.example/Observation/o", "resource": observation("o", full)},
+    ]
+    stored = {"resourceType": "Bundle", "type": "collection", "entry": inner}
+    sent = bundle_of(
+        "transaction",
+        {"resource": stored, "request": {"method": "POST", "url": "Bundle"}},
+        {"fullUrl": full, "resource": patient(), "request": {"method": "POST", "url": "Patient"}},
+    )
+    await door.give("POST", "", sent)
+    found = await door.give("GET", "Bundle")
+    assert found["entry"][0]["resource"]["entry"] == inner

@@ -1,6 +1,7 @@
 """patch, conditional patch, and patches in a batch or transaction: http.html#patch."""
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -10,6 +11,8 @@ from patches import binary_patch, fhirpath_patch, operation, replace_patch
 from fhir_server.access import Access, Grant
 
 JSON_PATCH = {"content_type": "application/json-patch+json"}
+TWICE = base64.b64encode(b'[{"op":"remove","path":"/x","path":"/active"}]').decode()
+NULL = "valueBoolean"
 MALE = [{"op": "add", "path": "/gender", "value": "male"}]
 
 
@@ -64,6 +67,11 @@ async def test_prefer_chooses_what_comes_back(door):
         ("application/json-patch+json", b'[{"op":"remove","path":"/resourceType"}]', 422),
         ("application/json-patch+json", b'[{"op":"add","path":"/nonsense","value":1}]', 422),
         ("application/json-patch+json", b'[{"op":"add","path":"/gender","value":"x"}]', 422),
+        ("application/json-patch+json", b'[{"op":"replace","path":"/active","value":null}]', 422),
+        ("application/json-patch+json", b'[{"op":"remove","path":"/x","path":"/active"}]', 400),
+        ("application/fhir+json", json.dumps(replace_patch("Patient.active", NULL, None)), 400),
+        ("application/fhir+json", json.dumps(replace_patch("Patient.active", NULL, [])), 422),
+        ("application/fhir+json", json.dumps(replace_patch("Patient.active", NULL, {})), 422),
         ("application/fhir+json", b'{"resourceType":"Patient"}', 400),
         ("application/fhir+json", b"[]", 415),
         ("application/xml-patch+xml", b"<diff/>", 415),
@@ -72,7 +80,8 @@ async def test_prefer_chooses_what_comes_back(door):
 )
 async def test_what_does_not_apply_is_refused_and_nothing_is_written(door, kind, body, status):
     await door.give("PUT", "Patient/p1", patient("p1", active=True))
-    response = await door.call("PATCH", "Patient/p1", body, content_type=kind)
+    sent = body.encode() if isinstance(body, str) else body
+    response = await door.call("PATCH", "Patient/p1", sent, content_type=kind)
     assert response.status == status
     assert json.loads(response.body)["resourceType"] == "OperationOutcome"
     assert (await door.give("GET", "Patient/p1"))["meta"]["versionId"] == "1"
@@ -204,6 +213,7 @@ async def test_a_patch_that_fails_fails_its_transaction(door):
         (("PATCH", "Patient/p1", {"resourceType": "Binary", "data": "?"}, {}), 400),
         (("PATCH", "Patient/p1", {"resourceType": "Binary", "contentType": "text/plain"}, {}), 415),
         (("PATCH", "Patient", binary_patch(*MALE), {}), 400),
+        (("PATCH", "Patient/p1", {**binary_patch(), "data": TWICE}, {}), 400),
     ],
 )
 async def test_a_patch_of_a_transaction_is_refused_as_alone(door, entry, status):

@@ -1,6 +1,8 @@
 """If-Match and If-None-Match of writes: http.html#concurrency, RFC 9110 13.1."""
 
 import asyncio
+import base64
+import itertools
 import json
 
 import pytest
@@ -96,3 +98,96 @@ async def test_a_part_of_a_resource_is_not_written_over_the_whole(door):
     assert (await door.give("GET", "Patient/p1"))["contact"]
     copy = {**part, "id": "copy"}
     assert [(await door.call("PUT", "Patient/copy", copy)).status for _ in range(2)] == [201, 200]
+
+
+PATCH_JSON = {"content_type": "application/json-patch+json"}
+WRITES = (("PUT", patient("p1")), ("PATCH", []), ("DELETE", None))
+
+
+def one_entry(method, url, resource=None, **request):
+    entry = {"request": {"method": method, "url": url, **request}}
+    if method == "PATCH":
+        data = base64.b64encode(json.dumps(resource).encode()).decode()
+        resource = {
+            "resourceType": "Binary",
+            "contentType": "application/json-patch+json",
+            "data": data,
+        }
+    return entry if resource is None else {**entry, "resource": resource}
+
+
+async def statuses(door, method, url, body, header, value):
+    """Give the status of one write alone, as a batch entry and as a transaction entry."""
+    alone = await door.call(
+        method, url, body, **{header: value}, **(PATCH_JSON if method == "PATCH" else {})
+    )
+    first, *rest = header.split("_")
+    name = first + "".join(part.title() for part in rest)
+    found = [alone.status]
+    for kind in ("batch", "transaction"):
+        entry = one_entry(method, url, body, **{name: value})
+        answered = await door.call(
+            "POST", "", {"resourceType": "Bundle", "type": kind} | {"entry": [entry]}
+        )
+        told = json.loads(answered.body)
+        found.append(
+            answered.status
+            if kind == "transaction"
+            else int(told["entry"][0]["response"]["status"])
+        )
+    return found
+
+
+@pytest.mark.parametrize("url", ["Patient/p1", "Patient?_id=p1"])
+async def test_if_none_match_is_judged_for_every_write(door, url):
+    await door.give("PUT", "Patient/p1", patient("p1"))
+    judged = (("*", 412), ('W/"1"', 412), ('"9", "1"', 412), ("current", 400))
+    for (method, body), (tags, status) in itertools.product(WRITES, judged):
+        found = await statuses(door, method, url, body, "if_none_match", tags)
+        assert found == [status] * 3, (method, tags)
+    assert (await door.call("GET", "Patient/p1")).headers["ETag"] == 'W/"1"'
+
+
+NOTHING = ("Patient?_id=none", "Patient/none")
+
+
+async def test_if_match_does_not_hold_of_what_a_deletion_does_not_find(door):
+    judged = (("*", 412), ('W/"1"', 412), ("1", 400), ('""', 412))
+    for several, url, (tags, status) in itertools.product((False, True), NOTHING, judged):
+        other = door.with_policy(delete_several=several)
+        found = await statuses(other, "DELETE", url, None, "if_match", tags)
+        assert found == [status] * 3, (several, url, tags)
+
+
+async def test_if_none_match_holds_of_what_a_deletion_does_not_find(door):
+    for url, tags in itertools.product(NOTHING, ("*", 'W/"1"', "garbage")):
+        found = await statuses(door, "DELETE", url, None, "if_none_match", tags)
+        assert found == ([400] * 3 if tags == "garbage" else [204, 204, 200]), (url, tags)
+
+
+async def test_if_none_match_keeps_any_of_several_from_being_deleted(door):
+    for n in "12":
+        await door.give("PUT", f"Patient/{n}", patient(n, active=True))
+    several = door.with_policy(delete_several=True)
+    for tags in ("*", 'W/"1"'):
+        url = "Patient?active=true"
+        assert await statuses(several, "DELETE", url, None, "if_none_match", tags) == [412] * 3
+    assert await door.ids("Patient?_sort=_id") == ["1", "2"]
+
+
+async def test_a_condition_that_a_method_does_not_take_is_refused(door):
+    await door.give("PUT", "Patient/p1", patient("p1"))
+    for method, body in WRITES:
+        found = await statuses(door, method, "Patient/p1", body, "if_none_exist", "_id=p1")
+        assert found == [400] * 3, method
+    for header in ("if_match", "if_none_match"):
+        found = await statuses(door, "POST", "Patient", patient(), header, "*")
+        assert found == [400] * 3, header
+    assert await door.ids("Patient") == ["p1"]
+    assert (await door.call("GET", "Patient/p1")).headers["ETag"] == 'W/"1"'
+
+
+async def test_a_condition_on_a_bundle_itself_is_refused(door):
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": []}
+    assert (await door.call("POST", "", bundle, if_match='W/"1"')).status == 400
+    assert (await door.call("POST", "", bundle)).status == 200

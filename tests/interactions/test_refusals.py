@@ -56,7 +56,6 @@ async def test_the_place_of_jobs_is_no_operation(door, path):
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "metadata/x/y", "GET, HEAD"),
         ("PROPFIND", "metadata", "GET, HEAD"),
         ("PUT", "", "GET, HEAD, POST"),
         ("GET", "Patient/_search", "POST"),

@@ -177,6 +177,36 @@ def test_nested_parts_build_what_has_no_type():
         ({"type": "add", "path": "Patient", "value": ("valueCode", "a")}, Invalid, "required"),
         ({"type": "replace", "path": "Patient.birthDate", "value": ("url", "a")}, Invalid, None),
         ({"type": "delete", "path": "Patient", "colour": "red"}, Invalid, None),
+        (
+            {"type": "replace", "path": "Patient.deceased", "value": ("valueBoolean", None)},
+            Invalid,
+            "required",
+        ),
+        (
+            {"type": "replace", "path": "Patient.name[0]", "value": ("valueHumanName", None)},
+            Invalid,
+            "required",
+        ),
+        (
+            {
+                "type": "add",
+                "path": "Patient",
+                "name": "contact",
+                "value": ("part", [{"name": "gender", "valueCode": None}]),
+            },
+            Invalid,
+            "required",
+        ),
+        (
+            {"type": "insert", "path": "Patient.name", "index": True, "value": ("valueCode", "")},
+            Invalid,
+            "required",
+        ),
+        (
+            {"type": "move", "path": "Patient.name", "source": False, "destination": 1},
+            Invalid,
+            "required",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_at_its_place(change, kind, code):
@@ -204,6 +234,22 @@ def test_what_does_not_fit_is_refused_at_its_place(change, kind, code):
 def test_what_is_no_patch_is_refused(given):
     with pytest.raises(Invalid):
         fhirpath_patch.parse(given)
+
+
+def test_a_part_with_two_values_is_refused():
+    change = operation(type="delete", path="Patient.gender")
+    change["part"][1]["valueCode"] = "Patient.birthDate"
+    with pytest.raises(Invalid):
+        applied(change)
+
+
+def test_a_value_may_be_extensions_alone():
+    unknown = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason"}]
+    change = operation(type="replace", path="Patient.birthDate", value=("valueDate", None))
+    change["part"][2]["_valueDate"] = {"extension": unknown}
+    found = applied(change)
+    assert found["_birthDate"] == {"extension": unknown}
+    assert "birthDate" not in found
 
 
 def test_paths_that_take_too_long_are_refused():

@@ -12,7 +12,19 @@ from resources import definitions
 from resources.model import parse, plain, received, serialise
 from resources.outcome import Invalid
 
-DIGITS = ["0.00000001", "1e2", "1E-8", "72.50", "-0.0", "1.5e+3", "100000000000000000000.10", "0.0"]
+DIGITS = [
+    "0.00000001",
+    "1e2",
+    "1E5",
+    "1E+05",
+    "0e0",
+    "1E-8",
+    "72.50",
+    "-0.0",
+    "1.5e+3",
+    "100000000000000000000.10",
+    "0.0",
+]
 
 
 @pytest.mark.parametrize("text", DIGITS)
@@ -48,6 +60,15 @@ def test_what_is_no_resource_is_refused_without_an_echo(raw):
     with pytest.raises(Invalid) as refused:
         parse(raw)
     assert json.dumps(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "-" + "9" * 5000, "1e99999999999999999999", "1E-9999999999999999999"]
+)
+def test_a_number_that_is_too_long_is_refused_as_that(text):
+    with pytest.raises(Invalid, match="A number has more digits, or a larger exponent") as refused:
+        parse(f'{{"resourceType":"Observation","valueQuantity":{{"value":{text}}}}}'.encode())
+    assert refused.value.issues[0].code == "value"
 
 
 TWICE = [

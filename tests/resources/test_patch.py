@@ -45,6 +45,9 @@ def test_the_cases_of_the_corpus_hold(corpus, capsys):
         (b'[{"op":"add","path":"/~2","value":1}]', Invalid),
         (b'[{"op":"add","path":7,"value":1}]', Invalid),
         (b'[{"op":"move","path":"/a"}]', Invalid),
+        (b'[{"op":"add","path":"/a","path":"/b","value":1}]', Invalid),
+        (b'[{"op":"add","path":"/a","value":[{"b":"x","b":"y"}]}]', Invalid),
+        (b"[" * 5000 + b"]" * 5000, Invalid),
         (b"[" + b",".join([b'{"op":"remove","path":"/a"}'] * 1001) + b"]", TooCostly),
     ],
 )

@@ -18,6 +18,7 @@ from fhir_server.search.values import (
     UriValue,
     no_values,
 )
+from resources import model
 from resources.datatypes import interval
 from resources.definitions import load
 
@@ -174,6 +175,13 @@ def test_a_date_is_an_interval_and_the_clinical_date_its_low_end(elements, low, 
 
 def test_no_clinical_date_is_zero():
     assert values("Observation", issued="2024-05-01T10:00:00Z").clinical == 0
+
+
+@pytest.mark.parametrize("digits", ["1E5", "1e2", "0.00000001", "100.0"])
+def test_a_decimal_is_indexed_however_it_is_written(digits):
+    [value] = model.parse_json(f"[{digits}]".encode())
+    [found] = values("Observation", valueQuantity={"value": value}).quantities
+    assert (found.low, found.high, type(found.low)) == (D(digits), D(digits), D)
 
 
 def test_a_number_is_an_interval_of_one_point():

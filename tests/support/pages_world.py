@@ -99,7 +99,12 @@ def furnished(store, clock):
         store=store,
         documents=store,
         definitions=DEFINITIONS,
-        planner=Planner(PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types),
+        planner=Planner(
+            PARAMETERS,
+            {m.code: m for m in found},
+            DEFINITIONS.resource_types,
+            base=f"{ORIGIN}/fhir",
+        ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),
         clock=clock,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from typing import Any
 
 from pymongo import AsyncMongoClient
+from pymongo.errors import AutoReconnect
 
 from fhir_server.search.expression import ALWAYS, Branch, Expression, Plan
 from fhir_server.search.values import IndexValues, Value, no_values
 from fhir_server.store.port import Body, Change, Key, Match
 
 TENANT = "north"
+_ELECTED_S = 30.0
 DATED = {"Observation": "Observation.effective", "ImagingStudy": "ImagingStudy.started"}
 FIELDS = {
     "TokenValue": "tokens",
@@ -92,4 +96,13 @@ def named(url: str) -> str:
 async def drop(url: str) -> None:
     """Remove the database that a URL names."""
     async with AsyncMongoClient[dict[str, Any]](url) as client:
-        await client.drop_database(client.get_default_database())
+        end = time.monotonic() + _ELECTED_S
+        while True:
+            try:
+                await client.drop_database(client.get_default_database())
+            except AutoReconnect:  # another member is being elected
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return

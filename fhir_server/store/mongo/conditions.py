@@ -6,7 +6,6 @@ an Or that ask for words are put together as `$in`. Links were resolved before (
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
@@ -33,18 +32,15 @@ from fhir_server.search.expression import (
     Uri,
     Within,
 )
-from fhir_server.search.match import beneath
-from fhir_server.store.mongo import spans, written
-from fhir_server.store.mongo.entries import WIDTHS
-from fhir_server.store.mongo.keys import Filter, begins, entries, entry, identity
-from resources.outcome import TooCostly
+from fhir_server.store.mongo import listed, spans, written
+from fhir_server.store.mongo.keys import Filter, entries, entry, identity
 
 ALL: Final[Filter] = {}
 NONE: Final[Filter] = {"_id": {"$in": []}}
-_LONGEST_PATTERN: Final = 8_000
+_PLANNED: Final = 8
 
-Resolved = Mapping[tuple[str, Linked | LinkedFrom], tuple[str, ...]]
-"""By candidate's type and link: the references that a Linked may hold, the ids that a LinkedFrom allows."""
+Resolved = Mapping[tuple[str, Linked | LinkedFrom | Or], tuple[str, ...]]
+"""By candidate's type: the references that a Linked may hold, the ids that a LinkedFrom or a list allows."""
 
 
 class Words(NamedTuple):
@@ -72,16 +68,10 @@ class Conditions:
                 if words is None:
                     return NONE
                 return self._find([words.names], [words.value], words.system)
-            case Text():
-                return self._text(node)
+            case Text() | DateRange() | Number() | Quantity() | Uri():
+                return _any(self.branches([node]))
             case FullText():
                 return written.condition(node)
-            case DateRange():
-                return self._date(node)
-            case Number() | Quantity():
-                return self._number(node)
-            case Uri():
-                return self._uri(node)
             case Near():
                 name = entry("p", self._type, node.atom)
                 around = self._rows(name, [spans.of_place(node)])
@@ -130,10 +120,6 @@ class Conditions:
             case _:
                 return None
 
-    def _text(self, node: Text) -> Filter:
-        name = entry("s", self._type, node.atom)
-        return self._rows(name, [_written(node)])
-
     def _differs(self, part: Token | Text | Uri) -> Filter:
         """Give the condition that some entry of the part's atom does not satisfy the part."""
         match part:
@@ -142,33 +128,12 @@ class Conditions:
                 asked = {"v": part.code, "w": part.system}
                 same: Filter = {field: word for field, word in asked.items() if word is not None}
             case Text():
-                name, same = entry("s", self._type, part.atom), _written(part)
+                name, same = entry("s", self._type, part.atom), listed.written(part)
             case Uri():
                 name, same = entry("u", self._type, part.atom), {"v": part.value}
             case _:
                 assert_never(part)
         return self._rows(name, [{"$nor": [same]}])
-
-    def _date(self, node: DateRange) -> Filter:
-        widths: dict[str, int | None] = {**WIDTHS, "w": None}
-        return _any(
-            [
-                self._rows(entry(letter, self._type, node.atom), [spans.of_date(node, width)])
-                for letter, width in widths.items()
-            ]
-        )
-
-    def _number(self, node: Number | Quantity) -> Filter:
-        """Give the condition for the entries that are points and for those that are intervals."""
-        letter, unit = "n", {}
-        if isinstance(node, Quantity):
-            words = {"s": node.system, "q": node.code}
-            letter, unit = "q", {n: word for n, word in words.items() if word is not None}
-        found = []
-        for name, end in ((letter, "v"), (letter.upper(), "h")):
-            rows = [row | unit for row in spans.of_number(node, end)]
-            found.append(self._rows(entry(name, self._type, node.atom), rows))
-        return _any(found)
 
     def _within(self, node: Within) -> Filter:
         """Give the condition on the entries of one repetition, which are like those of a resource."""
@@ -178,11 +143,21 @@ class Conditions:
         name = entry("e", self._type, node.element)
         return {self._field: {"$elemMatch": {"a": name, **inside}}}
 
-    def _uri(self, node: Uri) -> Filter:
-        rows: list[Filter] = [{"v": node.value}]
-        if node.below:
-            rows.append({"v": begins(beneath(node.value))})
-        return self._rows(entry("u", self._type, node.atom), rows)
+    def branches(self, nodes: Sequence[listed.Alternative]) -> list[Filter]:
+        """Give the conditions of nodes of one atom and kind, any of which will do."""
+        first, found = nodes[0], []
+        for letter, width in listed.LETTERS[type(first)]:
+            name = entry(letter, self._type, first.atom)
+            rows = (row for node in nodes for row in listed.rows(node, letter, width))
+            found += [{self._field: {"$elemMatch": {"a": name, **row}}} for row in rows]
+        return found
+
+    def _together(self, nodes: Sequence[Expression]) -> Filter:
+        """Give the condition that some node holds of those that make a list, if they are several."""
+        if len(nodes) == 1:
+            return self.of(nodes[0])
+        found = self._resolved.get((self._type, Or(tuple(nodes))))
+        return _any([self.of(node) for node in nodes]) if found is None else self._ids(found)
 
     def _rows(self, name: str, rows: Iterable[Filter]) -> Filter:
         return _any([{self._field: {"$elemMatch": {"a": name, **row}}} for row in rows])
@@ -200,11 +175,11 @@ class Conditions:
         """Put words of one system together: atoms that ask for the same words share one `$elemMatch`."""
         asked: defaultdict[tuple[tuple[str, ...], str | None], dict[str | None, None]]
         asked = defaultdict(dict)
-        others = []
-        for part in _flat(parts):
+        others: list[Expression] = []
+        for part in listed.flat(parts):
             words = self._words(part)
             if words is None:
-                others.append(self.of(part))
+                others.append(part)
             else:
                 asked[words.names, words.system][words.value] = None
         together: defaultdict[tuple[tuple[str | None, ...], str | None], list[tuple[str, ...]]]
@@ -213,7 +188,8 @@ class Conditions:
             whole = (None,) if None in values else tuple(values)
             together[whole, system].append(names)
         found = [self._find(names, values, w) for (values, w), names in together.items()]
-        return _any([*found, *others])
+        found += [self._together(group) for group in listed.gathered(others)]
+        return _any(found)
 
     def _find(
         self, names: Sequence[tuple[str, ...]], values: Sequence[str | None], system: str | None
@@ -238,41 +214,20 @@ class Conditions:
         return ALL if condition == NONE else {"$nor": [condition]}
 
 
-def _written(node: Text) -> Filter:
-    """Give the condition on a normalised string; none for one that every string satisfies."""
-    match node.how:
-        case "starts" | "exact":
-            return {"v": begins(node.value)} if node.value else {}
-        case "contains" | "ends":
-            pattern = re.escape(node.value).replace("\0", "\\x00")
-            if len(pattern) > _LONGEST_PATTERN:
-                raise TooCostly("The text to be contained is too long")
-            return {"v": {"$regex": pattern if node.how == "contains" else pattern + r"\z"}}
-        case how:
-            return {"v": {_COMPARED[how]: node.value}}
-
-
-_COMPARED: Final = {"same": "$eq", "gt": "$gt", "lt": "$lt", "ge": "$gte", "le": "$lte"}
-
-
 def _one_or_in(words: Sequence[str]) -> str | Filter:
     return words[0] if len(words) == 1 else {"$in": list(words)}
 
 
-def _flat(parts: Iterable[Expression]) -> Iterable[Expression]:
-    for part in parts:
-        if isinstance(part, Or):
-            yield from _flat(part.parts)
-        else:
-            yield part
-
-
 def _all(conditions: Iterable[Filter]) -> Filter:
+    """Give that all hold; of many, MongoDB may plan by the first, and is not shown the others as such."""
     kept = [condition for condition in conditions if condition != ALL]
     if NONE in kept:
         return NONE
     if len(kept) <= 1:
         return kept[0] if kept else ALL
+    if len(kept) > _PLANNED:
+        others = {"$and": kept[_PLANNED:]}
+        kept = [*kept[:_PLANNED], {"$nor": [{"$nor": [others]}]}]
     return {"$and": kept}
 
 

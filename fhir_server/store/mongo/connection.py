@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
@@ -30,12 +31,34 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 def connect(url: str) -> AsyncMongoClient[Document]:
     """Give a client that has not connected yet; raises SettingsError for a URL that is none."""
-    named = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+    asked = _options(url)
+    named = {name.lower() for name in asked}
     options = {name: value for name, value in _DEFAULTS.items() if name.lower() not in named}
     try:
-        return AsyncMongoClient(url, retryWrites=True, retryReads=True, tz_aware=True, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            return AsyncMongoClient(
+                url, retryWrites=True, retryReads=True, tz_aware=True, **options
+            )
+    except UserWarning as fault:
+        told = [name for name in asked if name.lower() in str(fault).lower()]
+        option = f"the option {told[0]}" if told else "an option"
+        raise SettingsError(
+            f"store: MongoDB has not {option} of the URL, or not its value"
+        ) from None
     except (ConfigurationError, ValueError) as fault:
         raise SettingsError(f"store: this is no URL of a MongoDB: {type(fault).__name__}") from None
+
+
+def _options(url: str) -> list[str]:
+    """Give the names of a URL's options; raises SettingsError for a database that cannot be."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as fault:
+        raise SettingsError(f"store: this is no URL of a MongoDB: {type(fault).__name__}") from None
+    if "." in unquote(parts.path):  # the driver would take what comes before it
+        raise SettingsError("store: the name of a MongoDB database has no dot")
+    return [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
 
 
 def database(client: AsyncMongoClient[Document]) -> Database:

@@ -17,7 +17,7 @@ from pymongo.errors import (
     WaitQueueTimeoutError,
 )
 
-from fhir_server.store.port import StoreUnavailable
+from fhir_server.store.port import OutcomeUnknown, StoreUnavailable
 from resources.outcome import TooCostly, TooLarge
 
 _TOO_LARGE: Final = {225, 10334}
@@ -85,7 +85,5 @@ def passing(fault: PyMongoError) -> bool:
 def unavailable(fault: PyMongoError) -> StoreUnavailable:
     """Give what the port raises for a fault; names the kind only, for messages may hold what was stored."""
     if fault.has_error_label(UNKNOWN):
-        return StoreUnavailable(
-            "the store was lost in a commit: it is not known whether it was done"
-        )
+        return OutcomeUnknown("the store was lost in a commit: it is not known whether it was done")
     return StoreUnavailable(f"the store cannot be reached: {type(fault).__name__}")

@@ -38,6 +38,8 @@ from fhir_server.store.mongo.view import Document, View
 CAP: Final = 256
 _REMEMBERED_S: Final = 60.0
 _MOST_REMEMBERED: Final = 10_000
+_MOST: Final = 16
+"""So many conditions are counted at most."""
 
 _Asked = tuple[str, str, Expression]
 
@@ -57,6 +59,7 @@ class Leading:
     async def _branch(self, view: View, tenant: str, branch: Branch, resolved: Resolved) -> Branch:
         parts = list(_flat(branch.where))
         leads = [part for part in parts if _indexed(part)]
+        leads = sorted(leads, key=_soon)[:_MOST] if len(leads) > _MOST else leads
         if len(leads) < 2:
             return Branch(branch.type, And((*leads, *(p for p in parts if p not in leads))))
         conditions = Conditions(tenant, branch.type, resolved)
@@ -64,7 +67,8 @@ class Leading:
             *(self._count(view, (tenant, branch.type, lead), conditions) for lead in leads)
         )
         ordered = [lead for _, lead in sorted(zip(counts, leads, strict=True), key=_first)]
-        return Branch(branch.type, And((*ordered, *(p for p in parts if p not in leads))))
+        chosen = set(leads)
+        return Branch(branch.type, And((*ordered, *(p for p in parts if p not in chosen))))
 
     async def _count(self, view: View, asked: _Asked, conditions: Conditions) -> int:
         tenant, type_, node = asked
@@ -85,6 +89,11 @@ class Leading:
             self._counts.clear()
         self._counts[asked] = counted, now
         return counted
+
+
+def _soon(node: Expression) -> bool:
+    """Tell whether a condition tends to be met by many."""
+    return not isinstance(node, Ids | Reference | Token | Uri)
 
 
 def _first(weighed: tuple[int, Expression]) -> int:

@@ -6,9 +6,11 @@ resources is refused as too costly.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from fhir_server.search.expression import And, Expression, Linked, LinkedFrom, Not, Or, Plan
+from fhir_server.store.mongo import listed
 from fhir_server.store.mongo.conditions import NONE, Conditions
 from fhir_server.store.mongo.keys import Filter, begins, entry
 from fhir_server.store.mongo.view import View
@@ -16,13 +18,18 @@ from resources.outcome import TooCostly
 
 MOST_LINKED: Final = 10_000
 
-Found = dict[tuple[str, Linked | LinkedFrom], tuple[str, ...]]
+_AT_ONCE: Final = 200
+
+Found = dict[tuple[str, Linked | LinkedFrom | Or], tuple[str, ...]]
+_Many = TypeVar("_Many", list[Any], dict[str, None])
 
 
 def linked(node: Expression) -> bool:
-    """Tell whether an expression holds a link."""
+    """Tell whether an expression holds a link, or so many alternatives that they are resolved like one."""
     match node:
         case Linked() | LinkedFrom():
+            return True
+        case Or() if listed.many(node):
             return True
         case And(parts) | Or(parts):
             return any(linked(part) for part in parts)
@@ -54,6 +61,10 @@ class _Links:
         """Resolve the links in an expression on resources of a type."""
         match node:
             case And(parts) | Or(parts):
+                for group in listed.many(node) if isinstance(node, Or) else ():
+                    whole = Or(tuple(group))
+                    if (type, whole) not in self.found:
+                        self.found[type, whole] = await self._listed(group, type)
                 for part in parts:
                     await self.resolve(part, type)
             case Not(part):
@@ -65,6 +76,23 @@ class _Links:
                     self.found[type, node] = await seek(node, type)
             case _:
                 return
+
+    async def _listed(self, nodes: Sequence[listed.Alternative], type: str) -> tuple[str, ...]:
+        """Give the ids of the resources that satisfy one of many alternatives, some branches at a time."""
+        here = {"tenant": self._tenant, "type": type}
+        branches = Conditions(self._tenant, type, {}).branches(nodes)
+        found: dict[str, None] = {}
+        for start in range(0, len(branches), _AT_ONCE):
+            some = [{**here, **branch} for branch in branches[start : start + _AT_ONCE]]
+            stages: list[dict[str, Any]] = [
+                {"$match": {"$or": some}},
+                {"$limit": MOST_LINKED + 1},
+                {"$project": {"_id": 0, "id": 1}},
+            ]
+            page = await self._view.aggregate("resources", stages, hint="values")
+            found |= dict.fromkeys(one["id"] for one in page)
+            _bounded(found)
+        return tuple(found)
 
     async def _targets(self, node: Linked | LinkedFrom, _type: str) -> tuple[str, ...]:
         """Give the references to all resources that satisfy the link's condition."""
@@ -104,9 +132,10 @@ class _Links:
         return {"tenant": self._tenant, "type": node.type, **condition}
 
 
-def _bounded(found: list[Any]) -> list[Any]:
+def _bounded(found: _Many) -> _Many:
     if len(found) > MOST_LINKED:
         raise TooCostly(
-            f"A chain leads through more than {MOST_LINKED} resources: narrow what it asks for"
+            f"A chain, or a long list of values, leads through more than {MOST_LINKED} resources:"
+            " narrow what it asks for"
         )
     return found

@@ -8,7 +8,7 @@ from typing import Final
 from fhir_server.store.mongo.keys import HEAD, Filter, named, of_key
 from fhir_server.store.mongo.versions import of_document, of_log
 from fhir_server.store.mongo.view import SEARCHED, Document, View
-from fhir_server.store.port import Key, Page, Scope, Version
+from fhir_server.store.port import Key, Numbered, Page, Scope, Version
 
 _BY_ID: Final = "_id_"
 _MANY_KEYS: Final = 1_000
@@ -54,6 +54,21 @@ class Reader:
         where = {"tenant": key.tenant, "id": key.id, "type": key.type, "version": version_id}
         found = await self.view.one("history", where, "versions")
         return None if found is None else of_document(found, key)
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        found: list[Document] = []
+        for start in range(0, len(numbers), _MANY_KEYS):
+            some = numbers[start : start + _MANY_KEYS]
+            where = {
+                "tenant": {"$in": sorted({key.tenant for key, _ in some})},
+                "id": {"$in": sorted({key.id for key, _ in some})},
+                "type": {"$in": sorted({key.type for key, _ in some})},
+                "version": {"$in": sorted({version for _, version in some})},
+                "method": "DELETE",
+            }
+            found += await self.view.find("history", where, hint="versions")
+        return frozenset((of_log(one), int(one["version"])) for one in found).intersection(numbers)
 
     async def history(self, scope: Scope, page: Page) -> list[Version]:
         """Give versions newest first."""

@@ -68,10 +68,13 @@ class View:
         )
         return await cursor.to_list()
 
-    async def aggregate(self, collection: str, stages: list[Document]) -> list[Document]:
-        """Give what a pipeline gives."""
+    async def aggregate(
+        self, collection: str, stages: list[Document], *, hint: str | None = None
+    ) -> list[Document]:
+        """Give what a pipeline gives; with `hint` it begins by that index."""
+        named: dict[str, Any] = {} if hint is None else {"hint": hint}
         cursor = await self.database[collection].aggregate(
-            stages, session=self.session, maxTimeMS=MOST_MS, allowDiskUse=True
+            stages, session=self.session, maxTimeMS=MOST_MS, allowDiskUse=True, **named
         )
         return await cursor.to_list()
 

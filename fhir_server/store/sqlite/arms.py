@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhir_server.store.sqlite import joined
 from fhir_server.store.sqlite.candidates import Bindings, Candidate
 
 
@@ -29,9 +30,8 @@ class Arm:
         at, join = self.at, ""
         if at.needs_row and not at.rid.startswith(f"{at.row}."):
             join = f" CROSS JOIN resource {at.row} ON {at.row}.rid = {at.rid}"
-        return (
-            f"SELECT {columns} FROM {self.table}{join} WHERE {' AND '.join((*self.where, *more))}"
-        )
+        where = joined.all_of((*self.where, *more))
+        return f"SELECT {columns} FROM {self.table}{join} WHERE {where}"
 
     def places(self, *, distinct: bool) -> str:
         """Give the SELECT of clinical date and number."""
@@ -69,6 +69,17 @@ class Source:
         """The SELECT of clinical date and number, each resource once."""
         several = len(self.arms) > 1
         return " UNION ".join(arm.places(distinct=not several) for arm in self.arms)
+
+
+def together(bind: Bindings, source: Source, collection: int) -> Source:
+    """Give a source as one arm, so that what else is asked of its resources is written once."""
+    alias = bind.alias()
+    at = Candidate(collection, f"{alias}.rid", f"{alias}.clinical", bind.alias())
+    arm = Arm(f"({source.places}) {alias}", "1", at)
+    arm.distinct = True
+    made = Source([arm], scans=source.scans)
+    made.counted, made.cost, made.size = source.counted, source.cost, source.size
+    return made
 
 
 def row_of(alias: str) -> str:

@@ -15,12 +15,12 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 from fhir_server.durable import sync_folder
-from fhir_server.store.port import Brought, ContentGone
+from fhir_server.store.port import Brought, ContentGone, NotKept
 
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -56,8 +56,9 @@ class FileBlobs:
         return sha256
 
     async def keep(self, tenant: str, brought: Brought) -> None:
-        """Keep a content that waits in a file, durable on return."""
-        await asyncio.to_thread(self._keep, tenant, brought)
+        """Keep a content that waits in a file, durable on return; raises NotKept."""
+        with _told():
+            await asyncio.to_thread(self._keep, tenant, brought)
 
     async def get(self, tenant: str, sha256: str) -> bytes | None:
         """Give a content, or None where it is missing."""
@@ -123,7 +124,8 @@ class FileBlobs:
     async def _locked(self, kind: int) -> AsyncIterator[None]:
         taking = asyncio.ensure_future(asyncio.to_thread(self._lock, kind))
         try:
-            held = await asyncio.shield(taking)
+            with _told():
+                held = await asyncio.shield(taking)
         except asyncio.CancelledError:
             taking.add_done_callback(lambda done: os.close(done.result()))
             raise
@@ -137,6 +139,15 @@ class FileBlobs:
         held = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(held, kind)
         return held
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a full disk, or a folder that cannot be written, answers into NotKept."""
+    try:
+        yield
+    except OSError as fault:
+        raise NotKept(f"a content cannot be written: {type(fault).__name__}") from fault
 
 
 def _sha256(data: bytes) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from resources.outcome import TooCostly
+
 MANY: Final = 64
 """How many words are each a parameter, and are sought one by one on each candidate."""
+_BY_NAME: Final = 200
+_MOST: Final = 32_000
+_NAME: Final = re.compile(r":(b\d+)\b")
 
 Column = Callable[[str], str]
 """Gives the SQL of a column by its name, or a condition on an alias."""
@@ -27,11 +33,27 @@ class Bindings:
         self.values[name] = value
         return f":{name}"
 
-    def among(self, words: Sequence[bytes | str]) -> str:
-        """Give what stands in the brackets of IN: a parameter a word, or one that holds many as JSON.
+    def given(self, sql: str) -> tuple[str, dict[str, Any] | list[Any]]:
+        """Give a statement with its values: by their names, or by their places where there are many.
 
         SQLite looks parameters up by name one after another, so that many cost the square of their number.
+        Raises TooCostly for more than SQLite takes.
         """
+        if len(self.values) <= _BY_NAME:
+            return sql, self.values
+        values: list[Any] = []
+
+        def placed(name: re.Match[str]) -> str:
+            values.append(self.values[name[1]])
+            return "?"
+
+        sql = _NAME.sub(placed, sql)
+        if len(values) > _MOST:
+            raise TooCostly("The search asks for too many different things together")
+        return sql, values
+
+    def among(self, words: Sequence[bytes | str]) -> str:
+        """Give what stands in the brackets of IN: a parameter a word, or one that holds many as JSON."""
         if len(words) <= MANY:
             return ", ".join(map(self, words))
         plain = [word.hex() if isinstance(word, bytes) else word for word in words]

@@ -34,7 +34,7 @@ from fhir_server.search.expression import (
 )
 from fhir_server.search.match import UNDATED, Clinical, beneath
 from fhir_server.store.beginnings import successor
-from fhir_server.store.sqlite import differing, ranges, texts
+from fhir_server.store.sqlite import differing, joined, listed, ranges, texts
 from fhir_server.store.sqlite.candidates import (
     MANY,
     Bindings,
@@ -44,6 +44,7 @@ from fhir_server.store.sqlite.candidates import (
     Words,
 )
 from fhir_server.store.sqlite.keys import Hashes
+from fhir_server.store.sqlite.listed import Listed, gathered
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.rows import PLACES, SPANNING, TABLES, kept
 
@@ -69,7 +70,7 @@ class Conditions:
                     return self._seek(words, at) if at.sought else self._held(words, at)
                 return self._any_code(node, at) if isinstance(node, Token) else self.bind(0)
             case Text():
-                return self._each("text", node.atom, at, lambda j: self.text(node, j("normal")))
+                return self.each("text", node.atom, at, lambda j: self.text(node, j("normal")))
             case FullText():
                 return self._written(node, at)
             case DateRange():
@@ -79,11 +80,11 @@ class Conditions:
             case Uri():
                 return self._uri(node, at)
             case Near():
-                return self._each("position", node.atom, at, lambda j: self.near(node, j))
+                return self.each("position", node.atom, at, lambda j: self.near(node, j))
             case Within():
                 return self._within(node, at)
             case Differs(part):
-                return self._each(
+                return self.each(
                     differing.KINDS[type(part)],
                     part.atom,
                     at,
@@ -92,7 +93,7 @@ class Conditions:
             case Missing():
                 return self._missing(node, at)
             case Ids():
-                return f"{at.row}.id IN ({', '.join(map(self.bind, node.ids))})"
+                return f"{at.row}.id IN ({self.bind.among(node.ids)})"
             case Updated():
                 rows = ranges.of_update(node)
                 return f"({ranges.any_of(rows, lambda side: f'{at.row}.{side}', self.bind)})"
@@ -111,9 +112,8 @@ class Conditions:
 
     def all_of(self, parts: Sequence[Expression], at: Candidate) -> str:
         """Give the condition that the candidate satisfies all parts."""
-        return (
-            f"({' AND '.join(self.check(part, at) for part in parts)})" if parts else self.bind(1)
-        )
+        tests = [self.check(part, at) for part in parts]
+        return f"({joined.all_of(tests)})" if tests else self.bind(1)
 
     def words(self, node: Expression, collection: int) -> Words | None:
         """Give what to seek for a node that is one word of an atom; None for other nodes."""
@@ -174,11 +174,13 @@ class Conditions:
                     where += f" AND {column(name)} = {self.bind(kept(key) if in_json else key)}"
         return where
 
-    def grouped(self, parts: Sequence[Expression], collection: int) -> list[Words | Expression]:
-        """Give the parts of an Or, those that seek one atom's words put together."""
+    def grouped(
+        self, parts: Sequence[Expression], collection: int
+    ) -> list[Words | Expression | Listed]:
+        """Give the parts of an Or, those that seek one atom's words put together, and many in lists."""
         groups: dict[tuple[str, int, bytes | None], Words] = {}
         asked: dict[tuple[str, int, bytes | None], dict[bytes, None]] = {}
-        others: list[Words | Expression] = []
+        others: list[Expression] = []
         for part in parts:
             words = self.words(part, collection)
             if words is None:
@@ -188,7 +190,7 @@ class Conditions:
             groups.setdefault(key, words)
             asked.setdefault(key, {}).update(dict.fromkeys(words.hashes))
         together = [words._replace(hashes=tuple(asked[key])) for key, words in groups.items()]
-        return [*together, *others]
+        return [*together, *gathered(others)]
 
     def slot(self, collection: int, kind: str, atom: str) -> int | None:
         """Give the number of an atom of a kind, None where no resource ever had a value of it."""
@@ -239,7 +241,7 @@ class Conditions:
         if node.system is None:
             return f"NOT {self._missing(Missing('token', (node.atom,)), at)}"
         system = kept(self.hashes.word(node.system))
-        return self._each("token", node.atom, at, lambda j: f"{j('system')} = {self.bind(system)}")
+        return self.each("token", node.atom, at, lambda j: f"{j('system')} = {self.bind(system)}")
 
     def listed(self, node: FullText, alias: str) -> str:
         """Give the condition on a text of the list of those that are not indexed yet."""
@@ -261,7 +263,7 @@ class Conditions:
     def _date(self, node: DateRange, at: Candidate) -> str:
         """Look at the clinical date first where it is the one that is asked for: most often it decides."""
         rows = ranges.of_date(node)
-        held = self._each("date", node.atom, at, lambda j: f"({ranges.any_of(rows, j, self.bind)})")
+        held = self.each("date", node.atom, at, lambda j: f"({ranges.any_of(rows, j, self.bind)})")
         if not at.sought or self._clinical(self.names.label(at.collection)[1]) != node.atom:
             return held
         sure = [row for row in rows if ranges.told_by_clinical(row)]
@@ -277,11 +279,11 @@ class Conditions:
             unit = self.unit(node, column, in_json=True)
             return f"({ranges.any_of(rows, column, self.bind)}){unit}"
 
-        return self._each(
+        return self.each(
             "number" if isinstance(node, Number) else "quantity", node.atom, at, condition
         )
 
-    def _each(self, kind: str, atom: str, at: Candidate, condition: Callable[[Column], str]) -> str:
+    def each(self, kind: str, atom: str, at: Candidate, condition: Callable[[Column], str]) -> str:
         """Give the condition that some kept row of the atom satisfies a condition on its columns."""
         slots = [self.bind(slot) for slot in self.slots(at.collection, kind, atom)]
         if not slots:
@@ -317,7 +319,7 @@ class Conditions:
         if slot is None:
             return self.bind(0)
         if not at.sought:
-            return self._each("uri", node.atom, at, lambda j: self._uri_kept(node, j("value")))
+            return self.each("uri", node.atom, at, lambda j: self._uri_kept(node, j("value")))
         alias = self.bind.alias()
         same = (
             f"EXISTS(SELECT 1 FROM uri {alias} WHERE {alias}.slot = {self.bind(slot)} AND"
@@ -327,7 +329,7 @@ class Conditions:
         if not node.below:
             return same
         start = beneath(node.value)
-        below = self._each("uri", node.atom, at, lambda j: self.begins(j("value"), start))
+        below = self.each("uri", node.atom, at, lambda j: self.begins(j("value"), start))
         return f"({same} OR {below})"
 
     def _uri_kept(self, node: Uri, column: str) -> str:
@@ -375,11 +377,15 @@ class Conditions:
 
     def _any_of(self, parts: Sequence[Expression], at: Candidate) -> str:
         seek = self._seek if at.sought else self._held
-        tests = [
-            seek(part, at) if isinstance(part, Words) else self.check(part, at)
-            for part in self.grouped(parts, at.collection)
-        ]
-        return f"({' OR '.join(tests)})" if tests else self.bind(0)
+        tests = []
+        for part in self.grouped(parts, at.collection):
+            if isinstance(part, Words):
+                tests.append(seek(part, at))
+            elif isinstance(part, Listed):
+                tests.append(listed.check(self, part, at))
+            else:
+                tests.append(self.check(part, at))
+        return f"({joined.any_of(tests)})" if tests else self.bind(0)
 
 
 _COMPARED = {"same": "=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}

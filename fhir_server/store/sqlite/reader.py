@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar
 
 import apsw
 
+from fhir_server.search.breadth import exceeds
 from fhir_server.search.expression import Plan, SortKey
+from fhir_server.search.limits import AT_ONCE
 from fhir_server.search.match import Clinical
-from fhir_server.store.port import PLACES, Key, Match, Page, Scope, Version
+from fhir_server.store.port import PLACES, Key, Match, Numbered, Page, Scope, Version
 from fhir_server.store.sqlite.candidates import Bindings
 from fhir_server.store.sqlite.compile import (
     LARGEST_PAGE,
@@ -23,9 +26,12 @@ from fhir_server.store.sqlite.compile import (
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.page_keys import keys_of
+from resources.outcome import TooCostly
 
 _T = TypeVar("_T")
 _STEPS: Final = 10_000
+MOST_S: Final = 30.0
+"""How long one search may take, in seconds, before it is too costly."""
 _STRAIGHT: Final = 0
 """The budget of a search that goes straight ahead: what it wastes at worst before it looks about."""
 _READ: Final = (
@@ -39,6 +45,10 @@ _READ_MANY: Final = (
 )
 _VREAD: Final = (
     "SELECT version, updated, method, body, position FROM history WHERE rid = ? AND version = ?"
+)
+_ENDED: Final = (
+    "SELECT 1 FROM resource r CROSS JOIN history h ON h.rid = r.rid"
+    " WHERE r.target = ? AND h.version = ? AND h.body IS NULL"
 )
 _FEED: Final = (
     "SELECT c.collection, r.id, c.version, c.updated, coalesce(h.method, r.method),"
@@ -63,13 +73,19 @@ class OverBudget(Exception):
 
 
 class Budget:
-    """The steps that statements of a connection may take, in units of ten thousand; None is no limit."""
+    """The steps that statements of a connection may take, in units of ten thousand; None is no limit.
+
+    `until` is when they must have ended, by the monotonic clock.
+    """
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.left: int | None = None
+        self.until: float | None = None
         connection.set_progress_handler(self._spend, _STEPS)
 
     def _spend(self) -> bool:
+        if self.until is not None and time.monotonic() > self.until:
+            return True
         if self.left is None:
             return False
         self.left -= 1
@@ -140,13 +156,21 @@ class Reader:
             version, updated, method, body, position = older
         return Version(key, version, updated, method, body, position)
 
+    def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        return frozenset((key, version) for key, version in numbers if self._ended(key, version))
+
+    def _ended(self, key: Key, version: int) -> bool:
+        target = self._hashes.target(key.tenant, key.type, key.id)
+        return bool(self.connection.execute(_ENDED, (target, version)).get)
+
     def search(self, plan: Plan, *, bounded: int | None = None) -> list[Match]:
         """Give a page of matches; with `bounded`, raises OverBudget rather than take many steps."""
         if plan.limit == 0:
             return []
         if bounded is None:
             return self._search(plan, "thoroughly", None)
-        if plan.limit is None or plan.limit > LARGEST_PAGE:
+        if plan.limit is None or plan.limit > LARGEST_PAGE or _large(plan):
             raise OverBudget
         if goes_straight(plan, self._known.clinical):
             with contextlib.suppress(OverBudget):
@@ -164,13 +188,15 @@ class Reader:
 
     def count(self, plan: Plan, *, bounded: int | None = None) -> int:
         """Give the number of matches; with `bounded`, raises OverBudget rather than take many steps."""
+        if bounded is not None and _large(plan):
+            raise OverBudget
         with _Bounds(self.budget, bounded):
             how: How = "thoroughly" if bounded is None else "quickly"
             query = Compiler(self._known, plan, how).count()
             if bounded is not None and not query.bounded:
                 raise OverBudget
-            values = query.bindings.values
-            return sum(self.connection.execute(sql, values).get for sql in query.statements)
+            given = [query.bindings.given(sql) for sql in query.statements]
+            return sum(self.connection.execute(*one).get for one in given)
 
     def at_one_instant(self, work: Callable[[], _T]) -> _T:
         """Run something in one read transaction."""
@@ -229,7 +255,8 @@ class Reader:
             lines = [f"{len(query.statements)} statements, {where}"]
             for sql in query.statements:
                 lines.append(sql)
-                steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", query.bindings.values)
+                given = query.bindings.given(f"EXPLAIN QUERY PLAN {sql}")
+                steps = self.connection.execute(*given)
                 lines += [f"  {step[3]}" for step in steps]
         return "\n".join((*lines, f"rows examined {seen.count}", f"returned {returned}"))
 
@@ -242,9 +269,10 @@ class Reader:
             with contextlib.suppress(OverBudget), _Bounds(self.budget, steps):
                 if query.bounded:
                     return query, len(self._page(plan, query))
-        query = Compiler(self._known, plan, "thoroughly", counting=True).search()
-        seen.count = 0
-        return query, len(self._page(plan, query))
+        with _Bounds(self.budget, None):
+            query = Compiler(self._known, plan, "thoroughly", counting=True).search()
+            seen.count = 0
+            return query, len(self._page(plan, query))
 
     def _head(self, key: Key) -> tuple[Any, ...] | None:
         target = self._hashes.target(key.tenant, key.type, key.id)
@@ -260,7 +288,7 @@ class Reader:
         found: list[Match] = []
         limit = _NEVER if plan.limit is None else plan.limit
         for sql in query.statements:
-            rows = self.connection.execute(sql, query.bindings.values)
+            rows = self.connection.execute(*query.bindings.given(sql))
             self._take(found, rows, plan, limit)
             if len(found) == limit:
                 rows.close()
@@ -293,7 +321,7 @@ class Reader:
         return int(self.connection.execute(sql, (collection,)).get)
 
     def _probe(self, sql: str, bindings: Bindings) -> int:
-        return int(self.connection.execute(sql, bindings.values).get)
+        return int(self.connection.execute(*bindings.given(sql)).get)
 
     def _instance_history(self, key: Key, page: Page) -> list[Version]:
         found = self._head(key)
@@ -337,7 +365,7 @@ class Reader:
 
 
 class _Bounds:
-    """Sets a budget for a while, and tells an interruption as OverBudget."""
+    """Sets a budget for a while, and tells an interruption as OverBudget; without steps, one of time."""
 
     def __init__(self, budget: Budget, steps: int | None) -> None:
         self._budget = budget
@@ -345,8 +373,16 @@ class _Bounds:
 
     def __enter__(self) -> None:
         self._budget.left = self._steps
+        self._budget.until = time.monotonic() + MOST_S if self._steps is None else None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._budget.left = None
+        self._budget.left = self._budget.until = None
         if kind is not None and issubclass(kind, apsw.InterruptError):
+            if self._steps is None:
+                raise TooCostly("The search takes too long: narrow what it asks for") from None
             raise OverBudget from None
+
+
+def _large(plan: Plan) -> bool:
+    """Tell whether a plan is so large that it takes long to compile, whatever it finds."""
+    return exceeds((branch.where for branch in plan.branches), AT_ONCE)

@@ -33,10 +33,11 @@ from fhir_server.search.expression import (
 )
 from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.match import beneath
-from fhir_server.store.sqlite import ranges, text_sources, texts
-from fhir_server.store.sqlite.arms import Arm, Source, on_resources
+from fhir_server.store.sqlite import listed, ranges, text_sources, texts
+from fhir_server.store.sqlite.arms import Arm, Source, on_resources, together
 from fhir_server.store.sqlite.candidates import Candidate, Words
 from fhir_server.store.sqlite.conditions import Conditions
+from fhir_server.store.sqlite.listed import Listed
 from fhir_server.store.sqlite.rows import SPANNING
 
 PROBES: Final = (64, 512)
@@ -44,6 +45,8 @@ THOROUGH: Final = (*PROBES, 20_000)
 MOST_ARMS: Final = 64
 _SEPARATE: Final = 16
 _BACKWARDS: Final = 4
+_MOST_WEIGHED: Final = 16
+_MOST_CHECKS: Final = 512
 
 Probe = Callable[[str], int]
 """Runs a SELECT that counts, with the statement's bindings."""
@@ -229,8 +232,8 @@ class Sources:
         alias = bind.alias()
         arm = self._on_resources(f"resource {alias} INDEXED BY resource_target", alias, collection)
         hashes = [conditions.hashes.target(conditions.tenant, type_, id_) for id_ in node.ids]
-        arm.require(f"{alias}.target IN ({', '.join(map(bind, hashes))})")
-        arm.require(f"{alias}.id IN ({', '.join(map(bind, node.ids))})")
+        arm.require(f"{alias}.target IN ({bind.among(hashes)})")
+        arm.require(f"{alias}.id IN ({bind.among(node.ids)})")
         arm.distinct = True
         return Source([arm])
 
@@ -295,10 +298,12 @@ class Sources:
         if leader is None:
             return None
         leading, source = leader
+        others = [part for part in parts if part is not leading]
+        if len(source.arms) > 1 and len(source.arms) * len(others) > _MOST_CHECKS:
+            source = together(self._bind, source, collection)
         for arm in source.arms:
-            for part in parts:
-                if part is not leading:
-                    arm.require(self._conditions.check(part, arm.at))
+            for part in others:
+                arm.require(self._conditions.check(part, arm.at))
         return source
 
     def _leader(
@@ -313,6 +318,8 @@ class Sources:
             if len(parts) > 1 and self.size(source, self._leads[0]) < self._leads[0]:
                 return part, source
             known.append((part, source))
+            if len(known) == _MOST_WEIGHED:
+                break
         if len(known) > 1:
             for cap in self._leads[1:]:
                 best, least = known[0], cap
@@ -330,6 +337,12 @@ class Sources:
         for part in self._conditions.grouped(node.parts, collection):
             if isinstance(part, Words):
                 arms += self._seek(part, collection)
+                continue
+            if isinstance(part, Listed):
+                if not part.sought:
+                    return None
+                arms += listed.arms(self._conditions, part, collection)
+                scans |= isinstance(part.nodes[0], Quantity)
                 continue
             source = self.source(part, collection)
             if source is None:

@@ -21,6 +21,7 @@ from fhir_server.store.port import (
     Extract,
     Key,
     Match,
+    Numbered,
     Page,
     Past,
     Precondition,
@@ -165,6 +166,12 @@ class SqliteStore:
     async def vread(self, key: Key, version_id: int) -> Version | None:
         """Give one version, or None."""
         return await self._small(lambda reader: reader.vread(key, version_id))
+
+    async def deletions(self, numbers: Sequence[Numbered]) -> frozenset[Numbered]:
+        """Give those of these superseded versions that are deletions."""
+        if len(numbers) > _MANY:
+            return await self._in_thread(lambda reader: reader.deletions(numbers))
+        return await self._small(lambda reader: reader.deletions(numbers))
 
     async def commit(
         self, changes: Sequence[Change], preconditions: Sequence[Precondition] = ()

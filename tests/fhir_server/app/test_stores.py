@@ -8,6 +8,7 @@ import pytest
 from fhir_server.app import stores
 from fhir_server.search.parameters import SearchParameters
 from fhir_server.settings import SettingsError, load
+from fhir_server.store.mongo import connection
 from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.sqlite.store import SqliteStore
 from resources import definitions
@@ -39,3 +40,21 @@ def test_without_pymongo_a_mongodb_url_is_refused_with_what_to_install(tmp_path,
     with pytest.raises(SettingsError, match=r"pip install 'hounsfield\[mongo\]'"):
         chosen(tmp_path, "mongodb://h/x")
     assert isinstance(chosen(tmp_path, None), SqliteStore)
+
+
+@pytest.mark.parametrize("name", ["b.ad", "b%2Ead"])
+def test_a_database_that_mongodb_cannot_have_is_refused(name):
+    with pytest.raises(SettingsError, match="no dot"):
+        connection.connect(f"mongodb://h1,h2/{name}?replicaSet=r")
+
+
+@pytest.mark.parametrize("option", ["bogusOption=1", "connectTimeoutMS=soon"])
+def test_an_option_that_means_nothing_is_refused_by_its_name(option):
+    with pytest.raises(SettingsError, match=option.partition("=")[0]):
+        connection.connect(f"mongodb://h/x?{option}")
+
+
+def test_a_folder_of_a_store_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="cannot be made"):
+        chosen(tmp_path, f"sqlite:///{tmp_path}/file/s.sqlite")

@@ -121,6 +121,13 @@ def test_members_follow_one_another_and_nothing_of_them_is_lost():
         ("", False),
         ("*", True),
         ("br", False),
+        ("*;q=0, gzip", True),
+        ("gzip, *;q=0", True),
+        ("gzip;q=0, *", False),
+        ("*, gzip ; q = 0.000", False),
+        ("*;q=0", False),
+        ("x-gzip", True),
+        ("identity", False),
     ],
 )
 def test_accept_encoding_is_read_with_its_quality(header, wanted):

@@ -1,4 +1,4 @@
-"""Header fields in several lines."""
+"""Header fields as text, in several lines too."""
 
 import pytest
 
@@ -14,7 +14,11 @@ from fhir_server.http.fields import fields
             {"prefer": "return=minimal, respond-async", "a": "1"},
         ),
         ([(b"cookie", b"a=1"), (b"cookie", b"b=2")], {"cookie": "a=1; b=2"}),
+        ([(b"if-none-exist", "a=ü".encode())], {"if-none-exist": "a=ü"}),
+        ([(b"if-none-exist", b"a=\xfc")], {"if-none-exist": "a=ü"}),
+        ([(b"if-none-exist", "a=ü".encode())] * 2, {"if-none-exist": "a=ü, a=ü"}),
+        ([(b"prefer", "ü".encode())], {"prefer": "\u00c3\u00bc"}),
     ],
 )
-def test_lines_of_one_name_are_one_list(raw, found):
+def test_the_fields_are_text_and_lines_of_one_name_one_list(raw, found):
     assert fields(raw) == found

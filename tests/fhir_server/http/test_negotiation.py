@@ -120,11 +120,51 @@ def test_files_of_exports_are_ndjson():
     assert negotiation.asked("_async/1/Patient.ndjson", (), headers) is PLAIN
 
 
-def test_a_search_by_post_may_name_the_format_in_its_body():
-    form = negotiation.asked_by_form("Patient/_search", b"name=a&_format=xml", PLAIN)
-    assert form == Form(XML, xml=True)
-    assert negotiation.asked_by_form("Patient/_search", b"name=_format", PLAIN) is PLAIN
-    assert negotiation.asked_by_form("Patient", b"_format=xml", PLAIN) is PLAIN
+@pytest.mark.parametrize(
+    "path", ["_search", "Patient/_search", "Patient/1/Observation/_search", "Patient/1/*/_search"]
+)
+def test_a_search_by_post_may_name_the_form_in_its_body(path):
+    told = negotiation.told_in_body(path, b"name=a&_format=xml&_pretty=true&bogus=1")
+    assert told == (("_format", "xml"), ("_pretty", "true"))
+    form = negotiation.asked(path, (*told, ("_format", "json")), {"accept": "text/html"})
+    assert form == Form(XML, xml=True, pretty=True)
+    assert negotiation.asked_for_error(b"_format=json", {"accept": JSON}, told) == form
+    assert negotiation.told_in_body(path, b"name=_format") == ()
+
+
+@pytest.mark.parametrize(
+    "path", ["Patient", "Patient/_searched", "x_search", "", "_search/Patient"]
+)
+def test_what_is_no_search_has_no_form_in_its_body(path):
+    assert negotiation.told_in_body(path, b"_format=xml&_pretty=true") == ()
+
+
+CONTENT_WANTED = [
+    ("*/*", True),
+    ("text/plain", True),
+    ("text/*", True),
+    ("image/png", True),  # what is asked for is not there, and no resource is asked for
+    (f"{JSON};q=0, */*", True),
+    (f"{JSON};q=0.1, text/plain", True),
+    (f"{JSON};q=0.1, text/*", True),
+    (f"{XML};q=0.9, {JSON};q=0.5, TEXT/PLAIN", True),
+    ("application/xml;q=0.7, */*;q=0.8", True),
+    ("", False),
+    (JSON, False),
+    ("application/xml", False),
+    (f"{JSON}, */*", False),
+    (f"{JSON}, text/plain", False),
+    (f"text/plain;q=0.5, {JSON}", False),
+    (f"{JSON};q=0.1, image/png", False),
+    (f"text/plain;q=0, {JSON};q=0.1", False),
+    (FIREFOX, False),
+]
+
+
+@pytest.mark.parametrize(("accept", "wanted"), CONTENT_WANTED)
+def test_a_content_and_its_resource_are_weighed_against_each_other(accept, wanted):
+    for media_type in ("text/plain", "Text/Plain; charset=utf-8"):
+        assert negotiation.wants_content(accept, media_type) is wanted
 
 
 @pytest.mark.parametrize(
@@ -158,6 +198,33 @@ def test_an_error_is_told_in_the_form_asked_for_else_in_json(query, accept, form
 def test_a_body_is_read_by_its_media_type(given, is_xml):
     headers = {} if given is None else {"content-type": given}
     assert negotiation.brings_xml("PUT", "Patient/1", headers) is is_xml
+
+
+FORM = "application/x-www-form-urlencoded"
+PATCH = "application/json-patch+json"
+
+
+@pytest.mark.parametrize("path", ["_search", "Patient/_search", "Patient/1/Observation/_search"])
+def test_a_search_is_posted_as_a_form_wherever_there_is_one(path):
+    for kind in (FORM, f"{FORM.upper()}; charset=UTF-8"):
+        assert negotiation.brings_xml("POST", path, {"content-type": kind}) is False
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given"),
+    [
+        ("POST", "_search", f"{FORM}; charset=iso-8859-1"),
+        ("POST", "Patient/_search", f"{FORM};charset=utf-16"),
+        ("PATCH", "Patient/1", f"{PATCH}; charset=iso-8859-1"),
+        ("PATCH", "Patient/1", f'{PATCH}; charset="UTF-16"'),
+        ("PATCH", "Patient/1", f"{PATCH}; fhirVersion=3.0"),
+        ("POST", "Patient/x_search", FORM),
+        ("PUT", "Patient/1", PATCH),
+    ],
+)
+def test_forms_and_patches_come_in_utf8_and_where_they_are_read(method, path, given):
+    with pytest.raises(UnsupportedMediaType):
+        negotiation.brings_xml(method, path, {"content-type": given})
 
 
 @pytest.mark.parametrize(

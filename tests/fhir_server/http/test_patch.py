@@ -52,6 +52,19 @@ async def test_each_form_of_patch_is_read(client, kind, body):
     assert answered.json()["gender"] == "male"
 
 
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", '"UTF-16"'])
+async def test_a_patch_in_another_character_set_is_415(client, charset):
+    kind = f"application/json-patch+json; charset={charset}"
+    answered = await client.patch(
+        "/fhir/Patient/p1", content=serialise(GENDER), headers={"content-type": kind}
+    )
+    assert answered.status_code == 415
+    assert "UTF-8" in answered.json()["issue"][0]["diagnostics"]
+    form = {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
+    answered = await client.post("/fhir/Patient/_search", content=b"_id=p1", headers=form)
+    assert answered.status_code == 415
+
+
 async def test_an_xml_patch_is_refused_with_what_to_send_instead(client):
     headers = {"content-type": "application/xml-patch+xml"}
     answered = await client.patch("/fhir/Patient/p1", content=b"<diff/>", headers=headers)

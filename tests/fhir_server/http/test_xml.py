@@ -143,6 +143,139 @@ async def test_a_search_bundle_holds_its_resources_in_xml(client):
     assert read(posted)["total"] == 1
 
 
+DECIMALS = ["0.00000001", "1E5", "1e2", "1E+05", "1.0e-10", "-0.0", "70.10"]
+
+
+@pytest.mark.parametrize("sent", [JSON, XML])
+async def test_digits_stay_as_they_came_whatever_format_they_came_in(client, sent):
+    for n, digits in enumerate(DECIMALS):
+        body = RAW.replace(b"70.10", digits.encode()).replace(b'"w"', b'"w%d"' % n)
+        if sent == XML:
+            body = f"""<Observation xmlns="{NS}"><id value="w{n}"/><status value="final"/>
+                <code><text value="weight"/></code>
+                <valueQuantity><value value="{digits}"/></valueQuantity></Observation>""".encode()
+        made = await client.put(
+            f"Observation/w{n}", content=body, headers={"content-type": sent, **WANTED}
+        )
+        assert made.status_code == 201
+        for answered in (made, await client.get(f"Observation/w{n}", headers=WANTED)):
+            assert read(answered)["resourceType"] == "Observation"
+            assert f'<value value="{digits}"/>' in answered.text
+        assert f'"value":{digits}' in (await client.get(f"Observation/w{n}")).text
+    for path in ("Observation", "Observation/_history", "Observation?value-quantity=lt1000000"):
+        answered = await client.get(path, headers=WANTED)
+        assert len(read(answered)["entry"]) == len(DECIMALS)
+    found = await client.get("Observation?value-quantity=1e5,100")
+    assert found.json()["total"] == len(["1E5", "1e2", "1E+05"])
+
+
+async def test_a_patch_in_xml_leaves_the_digits_that_it_brings(client):
+    await put(client)
+    part = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Observation.value.value"},
+        {"name": "value", "valueDecimal": "@"},
+    ]
+    patch = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
+    body = to_xml(model.parse(json.dumps(patch).replace('"@"', "1e-10").encode()))
+    assert b'"1e-10"' in body
+    patched = await client.patch("Observation/w", content=body, headers={**SENT, **WANTED})
+    assert '<value value="1e-10"/>' in patched.text
+
+
+UNWRITABLE = {"resourceType": "Patient", "id": "odd", "name": [{"text": "a\ufffeb"}]}
+"""R4 refuses characters below 32 alone; XML has no character for this one either."""
+
+
+async def test_what_was_done_is_told_though_xml_has_no_place_for_it(client):
+    made = await client.post("Patient", json=UNWRITABLE, headers=WANTED)
+    assert made.status_code == 201
+    assert made.headers["content-type"].startswith(JSON)
+    assert made.json()["name"] == UNWRITABLE["name"]
+    place = made.headers["location"].partition("/fhir/")[2].partition("/_history")[0]
+    assert made.headers["etag"] == 'W/"1"'
+    again = await client.put("Patient/odd?_pretty=true", json=UNWRITABLE, headers=WANTED)
+    assert (again.status_code, again.json()["id"]) == (201, "odd")
+    assert b'\n  "id": "odd"' in again.content
+    patch = [{"op": "add", "path": "/active", "value": True}]
+    kind = {"content-type": "application/json-patch+json", **WANTED}
+    patched = await client.patch(place, content=json.dumps(patch), headers=kind)
+    assert (patched.status_code, patched.json()["active"]) == (200, True)
+    one = entry("PUT", "Patient/odd", {**UNWRITABLE, "active": True})
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [one]}
+    answered = await client.post("", json=batch, headers=WANTED)
+    assert answered.json()["entry"][0]["response"]["status"].startswith("200")
+    assert (await client.get("Patient")).json()["total"] == 2
+
+
+async def test_a_read_that_xml_has_no_place_for_is_406_and_told_in_json_it_is_there(client):
+    await client.put("Patient/odd", json=UNWRITABLE)
+    for path in ("Patient/odd", "Patient", "Patient/odd/_history"):
+        refused = await client.get(path, headers=WANTED)
+        assert refused.status_code == 406
+        assert read(refused)["issue"][0]["code"] == "not-supported"
+        assert (await client.get(path)).status_code == 200
+    searched = await client.post("Patient/_search", data={"_format": "xml"})
+    assert searched.status_code == 406
+
+
+async def test_characters_that_r4_forbids_are_refused_as_they_come(client):
+    for character in "\x00\x01\x0b\x1f":
+        body = {"resourceType": "Patient", "name": [{"text": f"a{character}b"}]}
+        refused = await client.post("Patient", json=body)
+        assert refused.status_code == 400
+        assert refused.json()["issue"][0]["expression"] == ["Patient.name[0].text"]
+
+
+async def test_a_write_and_a_batch_too_deep_for_xml_are_told_in_json(client):
+    item = {"linkId": "0", "type": "string"}
+    for n in range(1, 250):
+        item = {"linkId": str(n), "type": "group", "item": [item]}
+    deep = {"resourceType": "Questionnaire", "status": "draft", "item": [item]}
+    batch = {
+        "resourceType": "Bundle",
+        "type": "batch",
+        "entry": [entry("POST", "Questionnaire", deep)],
+    }
+    for path, body, status in (("Questionnaire", deep, 201), ("", batch, 200)):
+        made = await client.post(path, json=body, headers=WANTED)
+        assert (made.status_code, made.headers["content-type"].partition(";")[0]) == (status, JSON)
+    assert (await client.get("Questionnaire?_summary=count")).json()["total"] == 2
+
+
+async def test_a_search_over_everything_is_posted_as_a_form(client):
+    await put(client)
+    for path, data in (
+        ("_search", {"_type": "Observation", "_id": "w"}),
+        ("Observation/_search", {"_id": "w"}),
+        ("Observation//_search/", {"_id": "w"}),
+    ):
+        posted = await client.post(path, data=data)
+        assert (posted.status_code, posted.json().get("total")) == (200, 1), posted.text
+    assert (await client.head("_search")).status_code == 405
+
+
+async def test_what_the_body_of_a_search_says_of_the_form_goes_for_errors_too(client):
+    asked = {"_id": "x", "_format": "xml", "bogus": "1"}
+    for path in ("Patient/_search", "_search", "Patient/_search?_format=json"):
+        refused = await client.post(path, data=asked, headers={"accept": "text/html"})
+        assert refused.status_code == 400
+        assert "bogus" in read(refused)["issue"][0]["diagnostics"]
+    pretty = await client.post("Patient/_search", data={"_id": "x", "_pretty": "true"})
+    assert b'\n  "resourceType": "Bundle"' in pretty.content
+    assert "_pretty=true" in pretty.json()["link"][0]["url"]
+    maybe = await client.post("Patient/_search", data={"_id": "x", "_pretty": "maybe"})
+    assert maybe.status_code == 400
+
+
+async def test_a_number_that_is_too_long_is_told_as_that(client):
+    for digits in ("9" * 5000, "1e99999999999999999999"):
+        body = RAW.replace(b"70.10", digits.encode())
+        refused = await client.post("Observation", content=body, headers={"content-type": JSON})
+        assert refused.status_code == 400
+        assert "A number has more digits" in refused.json()["issue"][0]["diagnostics"]
+
+
 def bundle(kind, *entries):
     return to_xml({"resourceType": "Bundle", "type": kind, "entry": list(entries)})
 
@@ -207,7 +340,7 @@ async def test_a_large_bundle_is_given_as_xml(client):
         ("GET", "Patient?nonsense=1", 400),
         ("GET", "Patient?%01=1", 400),
         ("GET", "Patient?name=%ff", 400),
-        ("POST", "Patient/1/1/1", 405),
+        ("POST", "Patient/1", 405),
         ("POST", "Patient", 400),
         ("GET", "Patient/1?_format=html", 406),
     ],

@@ -7,16 +7,19 @@ import pytest
 import pytest_asyncio
 
 from fhir_server import app, tenancy
-from fhir_server.commands.load import _door as door_of
 from fhir_server.files import texts
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.loading import load as loading
+from fhir_server.loading import straight
+from fhir_server.loading.here import door as door_of
 from fhir_server.loading.preparing import Preparing, prepare
+from fhir_server.loading.progress import Progress
 from fhir_server.loading.straight import Straight
 from fhir_server.message import FhirRequest
 from fhir_server.settings import Settings
-from fhir_server.store.port import Page, Scope
+from fhir_server.store.port import Page, Scope, StoreUnavailable
 from resources.model import parse
+from resources.outcome import Forbidden, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +52,7 @@ def written(folder, *resources, name="some.ndjson"):
 async def loaded(context, path, *, progress=None, size=1000):
     way = Straight(context, Preparing(context), door_of(context))
     way.size = size
-    progress = progress or loading.Progress(path.with_suffix(".state"))
+    progress = progress or Progress(path.with_suffix(".state"), "store")
     return [totals async for totals in loading.load([path], way, progress)][-1]
 
 
@@ -92,11 +95,11 @@ class Killed(Exception):
     pass
 
 
-class Forgetful(loading.Progress):
+class Forgetful(Progress):
     """Fails where a kill after the commit would: before it keeps that a group is behind."""
 
     def __init__(self, file, groups):
-        super().__init__(file)
+        super().__init__(file, "store")
         self._left = groups
 
     def advance(self, mark, place):
@@ -112,7 +115,7 @@ async def test_a_load_that_was_killed_neither_doubles_nor_loses(context, tmp_pat
     state = tmp_path / "state"
     with pytest.raises(Killed):
         await loaded(context, path, progress=Forgetful(state, groups), size=3)
-    totals = await loaded(context, path, progress=loading.Progress(state), size=3)
+    totals = await loaded(context, path, progress=Progress(state, "store"), size=3)
     assert totals.skipped == 3 * groups
     assert await families(context) == sorted(f"N{n}" for n in range(10))
     assert {number for _, number in await versions(context)} == {1}
@@ -122,7 +125,7 @@ async def test_a_load_begun_anew_makes_no_version_of_what_is_there(context, tmp_
     path = written(tmp_path, patient("Elm", "a"), patient("Fir"))
     await loaded(context, path)
     before = await versions(context)
-    await loaded(context, path, progress=loading.Progress(tmp_path / "another"))
+    await loaded(context, path, progress=Progress(tmp_path / "another", "store"))
     assert await versions(context) == before
 
 
@@ -159,6 +162,24 @@ async def test_one_reference_to_nothing_is_refused_without_those_beside_it(tmp_p
         totals = await loaded(house.ours(tenancy.DEFAULT, "load"), path)
         assert totals.stored == 3
         assert [one.place for one in totals.refused] == [3]
+
+
+@pytest.mark.parametrize(
+    "fault", [StoreUnavailable("it is gone"), Unavailable("no audit trail"), Forbidden("not you")]
+)
+async def test_what_the_store_cannot_take_just_now_is_not_refused(
+    context, tmp_path, monkeypatch, fault
+):
+    async def fails(*_):
+        raise fault
+
+    path = written(tmp_path, patient("Elm", "a"), patient("Fir"))
+    with monkeypatch.context() as broken:
+        broken.setattr(straight, "put", fails)
+        with pytest.raises(loading.BrokenOff):
+            await loaded(context, path)
+    totals = await loaded(context, path)
+    assert (totals.stored, totals.skipped, totals.refused) == (2, 0, [])
 
 
 async def test_other_processes_prepare_what_this_one_would(context, tmp_path):
