@@ -2,13 +2,26 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 
+class _StandardError:
+    """Standard error as it is when something is written: whoever runs a command may exchange it."""
+
+    def write(self, text: str) -> int:
+        """Write a text; gives its length."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Have what was written leave."""
+        sys.stderr.flush()
+
+
 def configure(level: str) -> None:
     """Write what is at least as severe as `level`."""
+    stream = cast("TextIO", _StandardError())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -17,10 +30,10 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s %(message)s")
 
 
 def _place_of_fault(_: Any, __: str, event: Any) -> Any:
