@@ -10,6 +10,8 @@ from types import FrameType
 COMMAND = Path(sys.executable).with_name("hounsfield")
 DATA = Path(".data/run")
 READY = "ready "
+_LAST_LINES_S = 5.0
+"""How long what a server said last may take; a process that it left behind may hold its output open."""
 
 
 def main() -> int:
@@ -26,12 +28,15 @@ def main() -> int:
     if base is None:
         print("The server ended before it was ready.", file=sys.stderr)
         return server.wait() or 1
-    threading.Thread(target=_pass_on, args=(server,), daemon=True).start()
+    passing = threading.Thread(target=_pass_on, args=(server,), daemon=True)
+    passing.start()
     played = subprocess.run([COMMAND, "demo", "--base", base, "--data", DATA], check=False)
     if not stopping.is_set() and server.poll() is None:
         held = "every step held" if played.returncode == 0 else "NOT every step held, see above"
         print(f"Demo day: {held}. Serving {base} until Ctrl-C.", flush=True)
-    return server.wait()
+    status = server.wait()
+    passing.join(_LAST_LINES_S)
+    return status
 
 
 def _wait_until_ready(server: subprocess.Popen[str]) -> str | None:
