@@ -2,6 +2,7 @@
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
+from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import MatchConflict, NoMatch, Version
@@ -41,12 +42,15 @@ async def _conditional(
     """Create unless a match exists; a racing creator's resource is found by going round again."""
     type_ = resource["resourceType"]
     plan = await conditional.plan(context, type_, condition)
-    while True:
+
+    async def attempt() -> FhirResponse:
         existing = await conditional.one(context, plan)
         if existing is not None:
             return answer.stored(context, request, existing, 200)
         try:
             version = await _stored(context, resource, (NoMatch(plan),))
         except MatchConflict:
-            continue
+            raise Overtaken from None
         return answer.stored(context, request, version, 201)
+
+    return await won(context, attempt)

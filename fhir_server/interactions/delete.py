@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
-from fhir_server.interactions.preconditions import demanded, names_version, refuse_nothing, refused
-from fhir_server.interactions.racing import Overtaken, won
+from fhir_server.interactions.preconditions import demanded, lost, refuse_nothing
+from fhir_server.interactions.racing import won
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.values import no_values
@@ -24,14 +24,15 @@ async def delete(context: Context, request: FhirRequest, type_: str, id_: str) -
     known_type(context, type_)
     answer.only(context, request)
     key = answer.key(context, type_, id_)
-    existing = await reach.current(context, key, "d")
-    if existing is None:
-        refuse_absent(context, request, type_)
-        return nothing(request)
-    try:
+
+    async def attempt() -> FhirResponse:
+        existing = await reach.current(context, key, "d")
+        if existing is None:
+            refuse_absent(context, request, type_)
+            return nothing(request)
         return await _removed(context, request, existing)
-    except VersionConflict as conflict:
-        raise refused(request, conflict) from None
+
+    return await won(context, attempt)
 
 
 def refuse_absent(context: Context, request: FhirRequest, type_: str) -> None:
@@ -54,19 +55,14 @@ async def conditional_delete(context: Context, request: FhirRequest, type_: str)
 
 
 async def _matches_removed(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
-    """Delete what matches now; raises Overtaken where it was changed meanwhile and If-Match allows it."""
+    """Delete what matches now; raises Overtaken where it was changed meanwhile: it may match no more."""
     found = await matching(context, request, type_)
     if not found:
         refuse_nothing(request)
         return nothing(request)
-    try:
-        if len(found) == 1:
-            return await _removed(context, request, found[0], unchanged(found[0]))
-        return await _all_removed(context, request, found)
-    except VersionConflict as conflict:
-        if names_version(request):
-            raise refused(request, conflict) from None
-        raise Overtaken from None  # it may match no more
+    if len(found) == 1:
+        return await _removed(context, request, found[0], unchanged(found[0]))
+    return await _all_removed(context, request, found)
 
 
 async def matching(context: Context, request: FhirRequest, type_: str) -> Sequence[Version]:
@@ -85,12 +81,12 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> Sequen
 async def _all_removed(
     context: Context, request: FhirRequest, found: Sequence[Version]
 ) -> FhirResponse:
-    """Delete several as they were found, all or none; raises VersionConflict where one was changed."""
+    """Delete several as they were found, all or none; raises Overtaken where one was changed."""
     for version in found:
         demanded(request, version.key, version)
     changes = tuple(deletion(version.key) for version in found)
     await referential.refuse(context, changes)
-    await context.services.store.commit(changes, tuple(unchanged(version) for version in found))
+    await _commit(context, request, changes, tuple(unchanged(version) for version in found))
     return _told(request, FhirResponse(204), f"{len(found)} resources were deleted")
 
 
@@ -110,8 +106,20 @@ async def _removed(
     key = existing.key
     conditions = (*guards, *demanded(request, key, existing))
     await referential.refuse(context, (deletion(key),))
-    version = (await context.services.store.commit((deletion(key),), conditions))[0]
+    version = (await _commit(context, request, (deletion(key),), conditions))[0]
     return removed(request, version)
+
+
+async def _commit(
+    context: Context,
+    request: FhirRequest,
+    changes: Sequence[Change],
+    conditions: Sequence[Precondition],
+) -> Sequence[Version]:
+    try:
+        return await context.services.store.commit(changes, conditions)
+    except VersionConflict as conflict:
+        raise lost(request, conflict) from None
 
 
 def nothing(request: FhirRequest) -> FhirResponse:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential, writing
-from fhir_server.interactions.preconditions import absent, expected, names_version, stale
+from fhir_server.interactions.preconditions import absent, expected, lost, stale
 from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import same
 from fhir_server.message import FhirRequest, FhirResponse
@@ -146,7 +146,5 @@ async def _patched(
     except MatchConflict:
         raise Overtaken from None
     except VersionConflict as conflict:
-        if names_version(request):
-            raise stale(conflict) from None
-        raise Overtaken from None
+        raise lost(request, conflict) from None
     return answer.stored(context, request, version, 200)

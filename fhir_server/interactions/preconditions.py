@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from fhir_server.interactions.racing import Overtaken
 from fhir_server.message import FhirRequest
 from fhir_server.store.port import Key, Precondition, Version, VersionConflict, VersionIs
 from resources.outcome import Invalid, PreconditionFailed
@@ -64,7 +65,7 @@ def absent(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Pr
     current = _current(existing)
     if text.strip() == _ANY:
         if current is not None:
-            raise occupied(current)
+            raise _occupied(current)
         return (VersionIs(key, None),)
     if str(current) in _tags("If-None-Match", text):
         raise PreconditionFailed(f"If-None-Match names the current version, {current}")
@@ -74,11 +75,15 @@ def absent(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Pr
 def demanded(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Precondition, ...]:
     """Give what If-Match and If-None-Match ask of a write to a key, to hold within its commit.
 
-    Raises as `expected` and `absent` do.
+    What is said of more than one version was judged on this one, which must stay. Raises as `expected` and
+    `absent` do.
     """
     wanted = expected(request, existing)
     guards = absent(request, key, existing)
-    return guards if wanted is None else (*guards, VersionIs(key, wanted))
+    if wanted is not None:
+        return (*guards, VersionIs(key, wanted))
+    judged = "if-match" in request.headers or "if-none-match" in request.headers
+    return (VersionIs(key, _current(existing)),) if judged and not guards else guards
 
 
 def refuse_nothing(request: FhirRequest) -> None:
@@ -100,14 +105,13 @@ def refuse_misplaced(request: FhirRequest) -> None:
             raise Invalid(_MISPLACED[header], issue="not-supported")
 
 
-def names_version(request: FhirRequest) -> bool:
-    """Tell whether If-Match wants a certain version: who lost a race then lost it for good."""
-    return request.headers.get("if-match", _ANY).strip() != _ANY
+def lost(request: FhirRequest, conflict: VersionConflict) -> PreconditionFailed | Overtaken:
+    """Give what a write raises whose version was not there within its commit.
 
-
-def refused(request: FhirRequest, conflict: VersionConflict) -> PreconditionFailed:
-    """Give the refusal of a write whose conditions did not hold within its commit."""
-    return stale(conflict) if names_version(request) else occupied(conflict.current)
+    Where If-Match names a version that is lost for good; anything else is judged again on what is there now.
+    """
+    named = request.headers.get("if-match", _ANY).strip() != _ANY
+    return stale(conflict) if named else Overtaken()
 
 
 def stale(conflict: VersionConflict) -> PreconditionFailed:
@@ -120,8 +124,7 @@ def _stale(current: int | None) -> PreconditionFailed:
     return PreconditionFailed(f"If-Match names another version: {now}")
 
 
-def occupied(current: int | None) -> PreconditionFailed:
-    """Give the refusal of a write that was to find nothing."""
+def _occupied(current: int | None) -> PreconditionFailed:
     return PreconditionFailed(f"If-None-Match: * needs that nothing is there: version {current} is")
 
 

@@ -25,11 +25,12 @@ from fhir_server.interactions.identities import (
     body_of,
     deleted,
     identify,
+    keys_of,
     known,
     place,
     refuse_overlap,
 )
-from fhir_server.interactions.preconditions import occupied, stale
+from fhir_server.interactions.preconditions import lost
 from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import refuse_part, same
 from fhir_server.message import FhirRequest, FhirResponse
@@ -207,31 +208,19 @@ async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
     except MatchConflict:
         raise Overtaken from None
     except VersionConflict as conflict:
-        if any(_again(step, conflict.key) for step in written):
-            raise Overtaken from None
-        raise _refused(written, conflict) from None
+        raise _lost(steps, conflict) from None
     return {step.index: version for step, version in zip(written, versions, strict=False)}
 
 
-def _refused(written: list[Step], conflict: VersionConflict) -> FhirError:
-    """Give the refusal of a version-aware entry, told with the entry's place."""
-    step = next((step for step in written if step.key == conflict.key), None)
-    if step is None or "if-match" in step.request.headers:
-        error = stale(conflict)
-    else:
-        error = occupied(conflict.current)
-    if step is not None:
-        error.issues = tuple(structs.replace(i, expression=place(step)) for i in error.issues)
-    return error
-
-
-def _again(step: Step, key: Key) -> bool:
-    """Tell whether an entry that lost a race is resolved again: it found its resource without If-Match."""
-    deletes = step.request.method == "DELETE" and "/" not in step.request.path
-    found = deletes or step.request.method == "PATCH"
-    if not found or "if-match" in step.request.headers:
-        return False
-    return key == step.key or any(change.key == key for change in step.more)
+def _lost(steps: list[Step], conflict: VersionConflict) -> FhirError | Overtaken:
+    """Give what a version that was not there means to the entry that asked for it, told with its place."""
+    step = next((step for step in steps if conflict.key in keys_of(step)), None)
+    if step is None:
+        return Overtaken()
+    fault = lost(step.request, conflict)
+    if isinstance(fault, FhirError):
+        fault.issues = tuple(structs.replace(i, expression=place(step)) for i in fault.issues)
+    return fault
 
 
 def _answer(

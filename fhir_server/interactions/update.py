@@ -5,7 +5,8 @@ import re
 from fhir_server.access import Letter
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential
-from fhir_server.interactions.preconditions import demanded, refused
+from fhir_server.interactions.preconditions import demanded, lost
+from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.writing import change, of_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import (
@@ -33,8 +34,12 @@ async def update(context: Context, request: FhirRequest, type_: str, id_: str) -
     if resource.get("id") != id_:
         raise Invalid("The body's id is not the URL's", expression=f"{type_}.id")
     key = answer.key(context, type_, id_)
-    existing = await may_write(context, key)
-    return await _put(context, request, key, resource, existing, ())
+
+    async def attempt() -> FhirResponse:
+        existing = await may_write(context, key)
+        return await _put(context, request, key, dict(resource), existing, ())
+
+    return await won(context, attempt)
 
 
 async def conditional_update(context: Context, request: FhirRequest, type_: str) -> FhirResponse:
@@ -42,16 +47,16 @@ async def conditional_update(context: Context, request: FhirRequest, type_: str)
     resource = _resource(context, request, type_)
     context.require(type_, "s")
     plan = await conditional.plan_of(context, type_, request.query)
-    while True:
+
+    async def attempt() -> FhirResponse:
         match = await conditional.one(context, plan)
         key = chosen(context, resource, type_, match)
         fresh = match is None and "id" not in resource
         existing = await may_write(context, key, fresh=fresh)
         guard = NoMatch(plan, apart_from=key)
-        try:
-            return await _put(context, request, key, dict(resource), existing, (guard,))
-        except MatchConflict:
-            continue
+        return await _put(context, request, key, dict(resource), existing, (guard,))
+
+    return await won(context, attempt)
 
 
 def refuse_id(type_: str, id_: object) -> None:
@@ -115,6 +120,7 @@ async def _put(
     existing: Version | None,
     guards: tuple[Precondition, ...],
 ) -> FhirResponse:
+    """Check and write; raises Overtaken where another writer came first."""
     conditions = (*guards, *demanded(request, key, existing))
     written = change(context, key, "PUT", resource)
     refuse_part(resource, existing)
@@ -124,8 +130,10 @@ async def _put(
     await referential.refuse(context, (written,))
     try:
         version = (await context.services.store.commit((written,), conditions))[0]
+    except MatchConflict:
+        raise Overtaken from None
     except VersionConflict as conflict:
-        raise refused(request, conflict) from None
+        raise lost(request, conflict) from None
     return answer.stored(context, request, version, 200 if existing else 201)
 
 

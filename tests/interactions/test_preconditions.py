@@ -7,6 +7,7 @@ import json
 
 import pytest
 from bodies import patient
+from msgspec.structs import replace
 
 
 @pytest.mark.parametrize(
@@ -191,3 +192,66 @@ async def test_a_condition_on_a_bundle_itself_is_refused(door):
     bundle = {"resourceType": "Bundle", "type": "batch", "entry": []}
     assert (await door.call("POST", "", bundle, if_match='W/"1"')).status == 400
     assert (await door.call("POST", "", bundle)).status == 200
+
+
+class Meanwhile:
+    """A store to which something is done just before the first commit through it."""
+
+    def __init__(self, store, work):
+        self._store = store
+        self._work = work
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def commit(self, changes, preconditions=()):
+        work, self._work = self._work, None
+        if work is not None:
+            await work()
+        return await self._store.commit(changes, preconditions)
+
+
+@pytest.mark.parametrize("kind", ["alone", "batch", "transaction"])
+@pytest.mark.parametrize(
+    ("method", "header", "other", "status"),
+    [
+        ("PUT", {"if_match": "*"}, "DELETE", 412),
+        ("PUT", {"if_match": "*"}, "PUT", 200),
+        ("PUT", {"if_none_match": 'W/"2"'}, "PUT", 412),
+        ("PUT", {"if_none_match": 'W/"7"'}, "PUT", 200),
+        ("DELETE", {"if_match": "*"}, "DELETE", 412),
+        ("DELETE", {"if_match": "*"}, "PUT", 204),
+        ("DELETE", {"if_none_match": 'W/"2"'}, "PUT", 412),
+        ("DELETE", {"if_match": 'W/"1"'}, "PUT", 412),
+    ],
+)
+async def test_a_condition_holds_against_who_came_between(
+    door, kind, method, header, other, status
+):
+    await door.give("PUT", "Patient/p", patient("p"))
+
+    async def between():
+        await door.give(other, "Patient/p", patient("p", active=True) if other == "PUT" else None)
+
+    services = door.context.services
+    late = type(door)(
+        replace(door.context, services=replace(services, store=Meanwhile(services.store, between)))
+    )
+    body = patient("p", gender="female") if method == "PUT" else None
+    if kind == "alone":
+        answered = await late.call(method, "Patient/p", body, **header)
+        found = answered.status
+    else:
+        ((name, value),) = header.items()
+        asked = {"if_match": "ifMatch", "if_none_match": "ifNoneMatch"}[name]
+        entry = {"request": {"method": method, "url": "Patient/p", asked: value}}
+        entry |= {"resource": body} if body else {}
+        bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+        answered = await late.call("POST", "", bundle)
+        found = answered.status
+        if found == 200:
+            found = int(json.loads(answered.body)["entry"][0]["response"]["status"])
+    assert found == status, answered.body
+    versions = {"PUT": 2, "DELETE": 2}[other] + (status < 300)
+    history = await door.give("GET", "Patient/p/_history")
+    assert len(history["entry"]) == versions
