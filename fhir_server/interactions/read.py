@@ -1,5 +1,6 @@
 """Interactions read and vread: https://hl7.org/fhir/R4/http.html#read and #vread"""
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from fhir_server.context import Context
@@ -70,7 +71,10 @@ def _unchanged(request: FhirRequest, version: Version) -> bool:
     if since is None:
         return False
     try:
-        moment = parsedate_to_datetime(since).timestamp()
+        moment = parsedate_to_datetime(since)
+        moment = (
+            moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        )  # never this machine's zone
+        return version.updated // _SECOND <= moment.timestamp()
     except (ValueError, OverflowError):  # what no moment is, is ignored (RFC 9110, 13.1.3)
         return False
-    return version.updated // _SECOND <= moment

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 from bodies import observation, patient
@@ -110,6 +112,24 @@ async def test_if_none_match_spares_the_body(door):
     await door.give("PUT", "Patient/p1", patient("p1"))
     spared = await door.call("GET", "Patient/p1", if_none_match='W/"1"')
     assert (spared.status, spared.body) == (304, b"")
+
+
+async def test_if_modified_since_spares_the_body_of_what_was_not_changed(door, monkeypatch):
+    monkeypatch.setenv("TZ", "America/Bogota")  # whose clock is no one's here
+    time.tzset()
+    made = await door.call("PUT", "Patient/p1", patient("p1"))
+    then = made.headers["Last-Modified"]
+    earlier = formatdate(parsedate_to_datetime(then).timestamp() - 1, usegmt=True)
+    for url in ("Patient/p1", "Patient/p1/_history/1"):
+        for since in (then, then.replace("GMT", "-0000")):
+            spared = await door.call("GET", url, if_modified_since=since)
+            assert (spared.status, spared.body) == (304, b"")
+        for since in (earlier, earlier.replace("GMT", "-0000"), "yesterday"):
+            assert (await door.call("GET", url, if_modified_since=since)).status == 200
+        both = {"if_modified_since": then, "if_none_match": 'W/"9"'}
+        assert (await door.call("GET", url, **both)).status == 200
+    monkeypatch.undo()
+    time.tzset()
 
 
 async def test_history_of_a_type_pages_newest_first(door):
