@@ -14,8 +14,10 @@ USES_CORPUS = "def test_reads(corpus):\n    assert corpus\n"
 
 
 def test_a_connection_to_another_machine_is_refused():
-    with socket.socket() as outside, pytest.raises(AssertionError, match="loopback only"):
-        outside.connect(("192.0.2.1", 80))
+    with socket.socket() as outside:
+        with pytest.raises(AssertionError) as refusal:
+            outside.connect(("192.0.2.1", 80))
+    assert "loopback only" in str(refusal.value)
 
 
 async def test_a_connection_by_asyncio_to_another_machine_is_refused():

@@ -119,6 +119,7 @@ class _Application:
         return found.copied(self._type)
 
     def made(self) -> Node:
+        """Give the root of the snapshot: the base definition, changed as the differential says."""
         differential = self._definition.get("differential", {}).get("element", ())
         steps = Steps()
         for element in differential:

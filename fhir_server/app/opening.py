@@ -77,9 +77,6 @@ async def _house(
     def ours(tenant: str) -> Context:
         return house.ours(tenant)
 
-    def base(tenant: str) -> str:
-        return house.base(tenant)
-
     def context_for(tenant: str, access: Access) -> Context:
         return house.context(tenant, access)
 
@@ -96,7 +93,7 @@ async def _house(
         settings=settings,
         public_url=public_url,
         services=services,
-        tenants=_tenants(services, uploaded, meaning, base),
+        tenants=_tenants(services, uploaded, meaning, lambda tenant: house.base(tenant)),  # noqa: PLW0108 - no house yet
         statements=meaning.statements,
         uploaded=uploaded,
         reindexing=made.reindexing,

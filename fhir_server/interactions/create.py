@@ -44,6 +44,7 @@ async def _conditional(
     plan = await conditional.plan(context, type_, condition)
 
     async def attempt() -> FhirResponse:
+        """Give the match, or what was created where there is none."""
         existing = await conditional.one(context, plan)
         if existing is not None:
             return answer.stored(context, request, existing, 200)

@@ -91,7 +91,7 @@ class Runner:
 
     async def _do(self, held: Held) -> None:
         """Run the job of a place, and close it; one that is to be tried again keeps its place."""
-        started = await self._started(held)
+        started = await self._begun(held)
         if started is not None:
             changes = await self._attempted(held, started)
             if changes is None:
@@ -106,9 +106,24 @@ class Runner:
             await self._tell(started)
             return await self._worked(held, started)
         except asyncio.CancelledError:
-            before = started.attempts - 1
-            await _change(self._documents, started, state="queued", attempts=before)
-            await self._queue.release(held)
+            await self._put_back(held, started)
+            raise
+
+    async def _put_back(self, held: Held, started: Job) -> None:
+        """Queue a job again as if this attempt had not been."""
+        before = started.attempts - 1
+        await _change(self._documents, started, state="queued", attempts=before)
+        await self._queue.release(held)
+
+    async def _begun(self, held: Held) -> Job | None:
+        """Begin an attempt; a worker that is stopped meanwhile first learns what it has to put back."""
+        beginning = asyncio.ensure_future(self._started(held))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            started = await beginning
+            if started is not None:
+                await self._put_back(held, started)
             raise
 
     async def _started(self, held: Held) -> Job | None:

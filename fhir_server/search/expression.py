@@ -217,33 +217,27 @@ def either(parts: Iterable[Expression]) -> Expression:
 
     Of equal parts one is kept, here and in `both`, so that no interpreter meets a part twice.
     """
-    kept: list[Expression] = []
-    for part in parts:
-        if type(part) is Or:
-            kept.extend(part.parts)
-        elif type(part) is And and not part.parts:
-            return ALWAYS
-        else:
-            kept.append(part)
-    return kept[0] if len(kept) == 1 else _each_once(Or, kept)
+    return _smallest(Or, parts, ALWAYS)
 
 
 def both(parts: Iterable[Expression]) -> Expression:
     """Give that all parts are true, as the smallest tree."""
-    kept: list[Expression] = []
+    return _smallest(And, parts, NEVER)
+
+
+def _smallest(
+    join: type[And | Or], parts: Iterable[Expression], deciding: Expression
+) -> Expression:
+    """Join parts; `deciding` is what the whole is as soon as one part is it."""
+    kept: dict[Expression, None] = {}
     for part in parts:
-        if type(part) is And:
-            kept.extend(part.parts)
-        elif type(part) is Or and not part.parts:
-            return NEVER
+        if isinstance(part, join):
+            kept.update(dict.fromkeys(part.parts))
+        elif part == deciding:
+            return deciding
         else:
-            kept.append(part)
-    return kept[0] if len(kept) == 1 else _each_once(And, kept)
-
-
-def _each_once(join: type[And | Or], parts: Iterable[Expression]) -> Expression:
-    once = tuple(dict.fromkeys(parts))
-    return once[0] if len(once) == 1 else join(once)
+            kept[part] = None
+    return next(iter(kept)) if len(kept) == 1 else join(tuple(kept))
 
 
 class Through(Struct, frozen=True):

@@ -292,8 +292,10 @@ async def test_every_write_command_carries_the_shard_key(
 async def test_a_lone_server_is_refused_with_what_to_do(tmp_path: Any) -> None:
     if mongod.given():
         pytest.skip("MONGO_TEST_URI names the only server that may be used")
-    with mongod.lone_server(tmp_path) as url, pytest.raises(SettingsError, match="replica set"):
-        await MongoStore(url).open()
+    with mongod.lone_server(tmp_path) as url:
+        with pytest.raises(SettingsError) as refusal:
+            await MongoStore(url).open()
+        assert "replica set" in str(refusal.value)
 
 
 @pytest.mark.parametrize("url", ["mongodb://", "mongodb://h:port/x", "mongodb+srv://h:1/x"])

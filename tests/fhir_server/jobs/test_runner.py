@@ -254,6 +254,42 @@ async def test_a_worker_that_is_stopped_puts_its_job_back(world):
     assert (done.state, done.attempts) == ("completed", 1)
 
 
+class SlowToAnswer:
+    """Documents whose writes are done, and then not answered before `answering` is set."""
+
+    def __init__(self, documents):
+        self._documents = documents
+        self.answering = asyncio.Event()
+        self.unanswered = asyncio.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._documents, name)
+
+    async def put(self, tenant, namespace, *given, **more):
+        written = await self._documents.put(tenant, namespace, *given, **more)
+        if namespace == jobs.JOBS and not self.answering.is_set():
+            self.unanswered.set()
+            await self.answering.wait()
+        return written
+
+
+async def test_a_worker_that_is_stopped_while_a_job_begins_puts_it_back(world):
+    work = Work()
+    await start(world, work)
+    slow = SlowToAnswer(world.documents)
+    running = asyncio.create_task(_runner(world, "stopped", slow).run())
+    await slow.unanswered.wait()
+    running.cancel()
+    await asyncio.wait({running}, timeout=0.05)
+    slow.answering.set()
+    await asyncio.gather(running, return_exceptions=True)
+    back = await world.job("j1")
+    (place,) = await world.places()
+    assert (back.state, back.attempts) == ("queued", 0)
+    assert msgspec.json.decode(place.value)["held_until"] == 0
+    assert work.begun == []
+
+
 async def test_many_workers_do_each_job_once(world, size):
     count, work = size(12, 200), Work(parallel=4)
     for n in range(count):
@@ -291,11 +327,11 @@ async def test_a_worker_that_lost_its_place_stops_and_the_other_s_end_counts(wor
     assert done.output == {"attempt": 2}
 
 
-def _runner(world, name):
+def _runner(world, name, documents=None):
     async def told(job):
         await shown.show(world.context, job)
 
-    return Runner(world.documents, world.kinds, told, world.clock, name=name)
+    return Runner(documents or world.documents, world.kinds, told, world.clock, name=name)
 
 
 @contextlib.asynccontextmanager
