@@ -34,7 +34,10 @@ def check(given: Namespace, settings: Settings) -> int:
     for fault in wrong:
         print(f"wrong: {fault}")
     if not missing and not wrong:
-        print("ok: nothing is missing, and what is stored is sound")
+        none = f"and nothing is stored in {settings.data} yet"
+        print(
+            f"ok: nothing is missing, {'and what is stored is sound' if _any(settings) else none}"
+        )
     return int(bool(missing or wrong))
 
 
@@ -54,13 +57,18 @@ def _libraries() -> Iterator[str]:
             yield f"the library {module}: pip install 'hounsfield[{extra}]'"
 
 
+def _any(settings: Settings) -> bool:
+    """Tell whether there may be anything to verify: a folder, or a store that is elsewhere."""
+    return settings.store is not None or settings.data.exists()
+
+
 def _kept(settings: Settings) -> Iterator[str]:
     """Open store and archive, where there are any, and verify both: every file of the archive is read."""
     import asyncio
 
     from fhir_server import app
 
-    if not settings.data.exists():
+    if not _any(settings):
         return
 
     async def verified() -> list[str]:

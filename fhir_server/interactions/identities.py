@@ -10,6 +10,7 @@ from fhir_server.interactions.delete import deletion, matching, refuse_absent, u
 from fhir_server.interactions.preconditions import demanded, refuse_misplaced, refuse_nothing
 from fhir_server.interactions.update import chosen, may_replace, may_write, refuse_id
 from fhir_server.message import FhirRequest
+from fhir_server.search.expression import And, Expression, Plan
 from fhir_server.store.port import Change, Key, NoMatch, Precondition, Version
 from resources.model import Resource
 from resources.outcome import Invalid
@@ -38,8 +39,8 @@ class Step:
 Known = Mapping[Key, Version]
 """What the store has under the ids that entries update."""
 
-Conditions = dict[tuple[str, tuple[tuple[str, str], ...]], Step]
-"""By type and condition the first entry that makes what is to match it."""
+Conditions = dict[tuple[str, frozenset[Expression]], Step]
+"""By type and what a condition asks, in whatever words, the first entry that makes what is to match it."""
 
 
 _TYPE_AND_ID = 2
@@ -100,7 +101,7 @@ async def _create(context: Context, step: Step, type_: str, conditions: Conditio
         if step.existing is not None:
             step.key, step.unchanged = step.existing.key, True
             return
-        step.alike = _first(conditions, step, type_, conditional.pairs(condition))
+        step.alike = _first(conditions, step, plan)
         if step.alike is not None:
             step.key, step.unchanged = step.alike.key, True
             return
@@ -108,15 +109,15 @@ async def _create(context: Context, step: Step, type_: str, conditions: Conditio
     step.key = answer.key(context, type_, context.services.new_id())
 
 
-def _first(
-    conditions: Conditions, step: Step, type_: str, query: tuple[tuple[str, str], ...]
-) -> Step | None:
+def _first(conditions: Conditions, step: Step, plan: Plan) -> Step | None:
     """Give the earlier entry that makes what matches the same condition; None where this is the first.
 
     Nothing matches as yet, so each of them would make one of its own. Creates use the first one's; an update
     would write to what another entry writes. Raises Invalid naming both.
     """
-    first = conditions.setdefault((type_, tuple(sorted(query))), step)
+    (branch,) = plan.branches
+    parts = branch.where.parts if isinstance(branch.where, And) else (branch.where,)
+    first = conditions.setdefault((branch.type, frozenset(parts)), step)
     if first is step:
         return None
     if step.request.method != "POST":
@@ -131,7 +132,7 @@ async def _conditional_update(
     plan = await conditional.plan_of(context, type_, step.request.query)
     match = await conditional.one(context, plan)
     if match is None:
-        _first(conditions, step, type_, step.request.query)
+        _first(conditions, step, plan)
     body = body_of(step)
     step.key = chosen(context, body, type_, match)
     fresh = match is None and "id" not in body

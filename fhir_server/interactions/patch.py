@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, conditional, reach, referential, writing
-from fhir_server.interactions.preconditions import absent, expected, lost, stale
+from fhir_server.interactions.preconditions import absent, expected, lost, refuse_modified, stale
 from fhir_server.interactions.racing import Overtaken, won
 from fhir_server.interactions.update import same
 from fhir_server.message import FhirRequest, FhirResponse
@@ -103,6 +103,7 @@ async def current(context: Context, request: FhirRequest, key: Key) -> Version:
     if found.body is None:
         raise Gone("The resource is deleted")
     absent(request, key, found)
+    refuse_modified(request, found)
     return found
 
 

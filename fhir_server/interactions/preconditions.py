@@ -1,9 +1,10 @@
-"""What If-Match and If-None-Match ask of a write (FHIR R4 http.html#concurrency, RFC 9110 13.1)."""
+"""What If-Match, If-None-Match and If-Unmodified-Since ask of a write (R4 http.html, RFC 9110 13.1)."""
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from fhir_server.interactions import http_dates
 from fhir_server.interactions.racing import Overtaken
 from fhir_server.message import FhirRequest
 from fhir_server.store.port import Key, Precondition, Version, VersionConflict, VersionIs
@@ -13,6 +14,8 @@ _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _ETAGS = re.compile(r'(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*')
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _ANY = "*"
+_SECOND = 1_000
+_OF_STATE = ("if-match", "if-none-match", "if-unmodified-since")
 _MISPLACED = MappingProxyType(
     {
         "if-match": "If-Match is for what is there already: a POST takes If-None-Exist",
@@ -73,17 +76,33 @@ def absent(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Pr
 
 
 def demanded(request: FhirRequest, key: Key, existing: Version | None) -> tuple[Precondition, ...]:
-    """Give what If-Match and If-None-Match ask of a write to a key, to hold within its commit.
+    """Give what the conditions of a write to a key ask for, to hold within its commit.
 
-    What is said of more than one version was judged on this one, which must stay. Raises as `expected` and
-    `absent` do.
+    What is said of more than one version was judged on this one, which must stay. Raises as `expected`,
+    `absent` and `refuse_modified` do.
     """
     wanted = expected(request, existing)
     guards = absent(request, key, existing)
+    refuse_modified(request, existing)
     if wanted is not None:
         return (*guards, VersionIs(key, wanted))
-    judged = "if-match" in request.headers or "if-none-match" in request.headers
+    judged = any(header in request.headers for header in _OF_STATE)
     return (VersionIs(key, _current(existing)),) if judged and not guards else guards
+
+
+def refuse_modified(request: FhirRequest, existing: Version | None) -> None:
+    """Refuse what was changed after If-Unmodified-Since (RFC 9110 13.1.4); raises PreconditionFailed.
+
+    Beside If-Match, and of what is not there, it asks nothing, nor where it is no date.
+    """
+    text = request.headers.get("if-unmodified-since")
+    if text is None or existing is None or "if-match" in request.headers:
+        return
+    moment = http_dates.moment(text)
+    if moment is not None and existing.body is not None and existing.updated // _SECOND > moment:
+        raise PreconditionFailed(
+            f"It was changed after If-Unmodified-Since: version {existing.version_id} is current"
+        )
 
 
 def refuse_nothing(request: FhirRequest) -> None:

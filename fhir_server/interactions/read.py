@@ -1,10 +1,7 @@
 """Interactions read and vread: https://hl7.org/fhir/R4/http.html#read and #vread"""
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-
 from fhir_server.context import Context
-from fhir_server.interactions import answer, reach
+from fhir_server.interactions import answer, http_dates, reach
 from fhir_server.interactions.part import NAMES, WHOLE, Part, part
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
@@ -68,13 +65,5 @@ def _unchanged(request: FhirRequest, version: Version) -> bool:
             tag.strip().removeprefix("W/") for tag in etags.split(",")
         )
     since = request.headers.get("if-modified-since")
-    if since is None:
-        return False
-    try:
-        moment = parsedate_to_datetime(since)
-        moment = (
-            moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        )  # never this machine's zone
-        return version.updated // _SECOND <= moment.timestamp()
-    except (ValueError, OverflowError):  # what no moment is, is ignored (RFC 9110, 13.1.3)
-        return False
+    moment = None if since is None else http_dates.moment(since)
+    return moment is not None and version.updated // _SECOND <= moment

@@ -32,6 +32,7 @@ _KEPT_HEADERS = (
     "if-modified-since",
     "if-none-exist",
     "if-none-match",
+    "if-unmodified-since",
     "prefer",
 )
 _ASKED, _BEGUN, _ANSWER = "asked", "begun", "answer"

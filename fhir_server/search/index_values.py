@@ -19,7 +19,7 @@ PartialExtractor = Callable[[bytes], IndexValues]
 _V = TypeVar("_V")
 _FEWEST: Final = 2
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever a release finds resources by other values: a server then indexes anew what is stored."""
 
 

@@ -45,6 +45,29 @@ async def test_creates_of_one_condition_make_one_resource_and_links_go_to_it(doo
     assert len(him) == 1
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        "organization=http://test.example/fhir/Organization/o&identifier=http://ids|1",
+        "identifier=http://ids|1&identifier=http://ids|1&organization:Organization=o",
+        "identifier=http://ids|1&organization=Organization/o",
+    ],
+)
+async def test_a_condition_in_other_words_is_the_same(door, same):
+    organization = {"resourceType": "Organization", "id": "o", "name": "x"}
+    his = identified(managingOrganization={"reference": "Organization/o"})
+    condition = "identifier=http://ids|1&organization=Organization/o"
+    sent = bundle(
+        "transaction",
+        entry("PUT", "Organization/o", organization),
+        entry("POST", "Patient", his, ifNoneExist=condition),
+        entry("POST", "Patient", his, ifNoneExist=same),
+    )
+    answered = (await door.give("POST", "", sent))["entry"]
+    assert [e["response"]["status"] for e in answered] == ["201", "201", "200"]
+    assert len(await door.ids("Patient")) == 1
+
+
 @pytest.mark.parametrize("first", ["POST", "PUT"])
 async def test_an_update_of_a_condition_that_another_entry_makes_is_refused(door, first):
     made = (

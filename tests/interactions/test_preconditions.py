@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+from email.utils import formatdate
 
 import pytest
 from bodies import patient
@@ -57,6 +58,41 @@ async def test_if_none_match_star_only_creates(door):
     assert (known.status, other.status) == (412, 200)
     await door.call("DELETE", "Patient/p1")
     assert (await door.call("PUT", "Patient/p1", patient("p1"), if_none_match="*")).status == 201
+
+
+def _written(offset):
+    """Give an HTTP date, so many seconds from the moment at which the clock of these tests begins."""
+    return formatdate(1_700_000_000 + offset, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ({"if_unmodified_since": _written(-3600)}, 412),
+        ({"if_unmodified_since": _written(-3600).removesuffix(" GMT")}, 412),
+        ({"if_unmodified_since": _written(3600)}, 200),
+        ({"if_unmodified_since": "long ago"}, 200),
+        ({"if_unmodified_since": _written(-3600), "if_match": 'W/"1"'}, 200),
+    ],
+)
+@pytest.mark.parametrize("condition", ["Patient/p", "Patient?_id=p"])
+async def test_a_write_may_ask_that_nothing_was_changed_since_a_moment(
+    door, condition, header, status
+):
+    await door.give("PUT", "Patient/p", patient("p"))
+    for method, body, more in (
+        ("PUT", patient("p", active=True), {}),
+        ("PATCH", [], {"content_type": "application/json-patch+json"}),
+        ("DELETE", None, {}),
+    ):
+        answered = await door.call(method, condition, body, **header, **more)
+        assert answered.status == (204 if status == 200 and method == "DELETE" else status), method
+        if "if_match" in header and method != "DELETE":
+            header = header | {"if_match": answered.headers["ETag"]}
+    new = await door.call(
+        "PUT", "Patient/n", patient("n"), if_unmodified_since=header["if_unmodified_since"]
+    )
+    assert new.status == 201
 
 
 async def test_of_those_that_race_to_create_one_id_one_wins(door):

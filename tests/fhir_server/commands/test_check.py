@@ -53,3 +53,19 @@ def test_keys_that_others_can_read_are_told(hounsfield, data):
     ran = hounsfield("check", "--data", data)
     assert ran.status == 1
     assert "wrong: keys: " in ran.out
+
+
+def test_where_there_is_no_folder_yet_that_is_told_and_none_is_made(hounsfield, tmp_path):
+    ran = hounsfield("check", "--data", tmp_path / "none")
+    assert (ran.status, ran.out) == (
+        0,
+        f"ok: nothing is missing, and nothing is stored in {tmp_path / 'none'} yet\n",
+    )
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_elsewhere_is_looked_at_without_a_folder_here(hounsfield, tmp_path):
+    nowhere = "mongodb://127.0.0.1:1/x?replicaSet=r&serverSelectionTimeoutMS=100"
+    ran = hounsfield("check", "--data", tmp_path / "none", "--store", nowhere)
+    assert ran.status == 1
+    assert "wrong: store: " in ran.out
