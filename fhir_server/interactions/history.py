@@ -42,7 +42,8 @@ async def history(
     seen = [version for version in shown if await reach.visible(context, version, "r")]
     created = await _created(context, seen, found)
     entries = [_entry(context, version, shown_as, created) for version in seen]
-    return FhirResponse(200, bundle.history(entries, links, None), seen=seen)
+    total = len(entries) if page.before is None and not following else None
+    return FhirResponse(200, bundle.history(entries, links, total), seen=seen)
 
 
 async def _may(context: Context, type_: str | None, id_: str | None) -> None:

@@ -137,3 +137,14 @@ async def test_a_read_has_one_summary(door):
     await door.give("PUT", "Patient/p1", patient("p1"))
     for url in ("Patient/p1", "Patient/p1/_history/1"):
         assert (await door.call("GET", f"{url}?_summary=text&_summary=false")).status == 400
+
+
+async def test_a_history_on_one_page_has_its_total(door):
+    await lives(door, "p1")
+    for place in PLACES:
+        assert (await door.give("GET", f"{place}?_count=6"))["total"] == 6
+        first = await door.give("GET", f"{place}?_count=5")
+        (url,) = [link["url"] for link in first["link"] if link["relation"] == "next"]
+        last = await door.give("GET", url.removeprefix(f"{door.context.base}/"))
+        assert "total" not in first
+        assert ("total" not in last, len(last["entry"])) == (True, 1)
