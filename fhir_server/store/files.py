@@ -7,6 +7,7 @@ Each is whole or not there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -100,8 +101,12 @@ class FolderFiles:
 
 
 def _old(folder: Path, before: float) -> list[tuple[str, str]]:
-    found = [place for place in folder.glob("*/*") if place.stat().st_mtime < before]
-    return [(place.parent.name, place.name) for place in found]
+    """Give the old of those that are there; where one goes meanwhile, the next look gives the others."""
+    found: list[tuple[str, str]] = []
+    with contextlib.suppress(FileNotFoundError):
+        old = (place for place in folder.glob("*/*") if place.stat().st_mtime < before)
+        found.extend((place.parent.name, place.name) for place in old)
+    return found
 
 
 def _size(path: Path) -> int | None:

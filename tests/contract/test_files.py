@@ -76,3 +76,9 @@ async def test_kinds_are_apart(mongo):
     assert await mongo.files("requests").read(HERE) is None
     assert await mongo.files("requests").jobs(-1) == []
     assert await mongo.files("exports").jobs(-1) == [("north", "job-1")]
+
+
+async def test_what_goes_while_it_is_looked_at_is_passed_over(tmp_path):
+    (tmp_path / "north").mkdir()
+    (tmp_path / "north" / "gone").symlink_to(tmp_path / "nowhere")
+    assert await FolderFiles(tmp_path).jobs(-1) == []
