@@ -16,7 +16,7 @@ class Offered(Struct, frozen=True):
     parameters that were uploaded, `patch_formats` the media types of patches, `profiles` those that are
     supported, by type, `modifiers` those of searches, by type of parameter; `instantiates` and `guides` are
     canonicals of what is implemented, `unaltered` the types that are never updated or deleted,
-    `unread` those that are not found by words.
+    `unread` those that are not found by words, `altering` the operations that change the instance.
     """
 
     type_interactions: tuple[str, ...]
@@ -34,6 +34,7 @@ class Offered(Struct, frozen=True):
     guides: tuple[str, ...] = ()
     unaltered: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
+    altering: frozenset[str] = frozenset()
 
 
 _ALTERING = frozenset({"update", "patch", "delete"})
@@ -115,7 +116,7 @@ def _resource(definitions: Definitions, offered: Offered, type_: str) -> dict[st
         "interaction": [{"code": code} for code in _interactions(offered, type_)],
         "versioning": "versioned-update",
         "readHistory": True,
-        "updateCreate": type_ not in offered.unaltered,
+        "updateCreate": True,
         **_conditionals(offered, type_),
         "searchInclude": ["*", *_references(definitions, offered, type_)],
         "searchRevInclude": ["*", *_referrers(definitions, offered, type_)],
@@ -202,6 +203,7 @@ def _operations(offered: Offered, type_: str | None) -> dict[str, Any]:
         {"name": code, "definition": canonical}
         for code, canonical, types, levels in offered.operations
         if _offers(type_, types, levels)
+        and not (type_ in offered.unaltered and code in offered.altering)
     ]
     return {"operation": found} if found else {}
 

@@ -14,6 +14,7 @@ from resources.outcome import Issue
 Find = Callable[[str], Resource | None]
 
 _HL7 = "http://hl7.org/fhir/"
+_RESOURCE = "Resource"
 # R4's own definitions have it on the type, not on its code as its context says
 _ALSO = {f"{_HL7}StructureDefinition/structuredefinition-fhir-type": "ElementDefinition.type"}
 _ANYWHERE = frozenset(("Element", "Resource", "DomainResource", "BackboneElement"))
@@ -63,7 +64,8 @@ class ExtensionUse:
                 content = self._definitions.content(path, element, type_ref)
                 means = (*(f"{place}.{element.name}" for place in places), content)
                 for held, where in _values(value, name, f"{at}.{element.name}"):
-                    inner = held.get("resourceType")
+                    # elsewhere it may be an element: ExampleScenario.instance.resourceType
+                    inner = held.get("resourceType") if content == _RESOURCE else None
                     if inner is None:
                         yield from self._of_object(held, content, where, means)
                     else:

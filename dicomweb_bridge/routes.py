@@ -7,8 +7,6 @@ those studies before its page is cut, and another study is not found.
 from __future__ import annotations
 
 import asyncio
-import re
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,7 +18,8 @@ from starlette.routing import Route
 from dicomweb_bridge import attributes, negotiation, qido, rendered, stow, wado
 from dicomweb_bridge.archive.port import Archive, Instance, Where
 from dicomweb_bridge.ingest import Ingest
-from fhir_server import tenancy
+from dicomweb_bridge.revalidation import bounded, revalidated
+from fhir_server import identifiers, tenancy
 from fhir_server.access import Access, Authorizer, Letter
 from resources import model, outcome
 
@@ -32,7 +31,6 @@ Visible = Callable[[str, Access, str | None, Letter], Awaitable[frozenset[str] |
 
 _TYPE = "ImagingStudy"
 _ACTS = {"r": "frames", "s": "search-studies", "c": "store"}
-_HARMLESS = re.compile(r"[A-Za-z0-9\-._]{1,64}")
 
 
 class Trail(Protocol):
@@ -155,6 +153,7 @@ def _guarded(
         request_id = _request_id(request.headers.get("x-request-id", ""))
         response = await _answered(bridge, request, (letter, answer), request_id)
         response.headers["X-Request-Id"] = request_id
+        bounded(response.headers)
         return response
 
     return guarded
@@ -221,12 +220,16 @@ def _tell(call: _Call, letter: Letter, status: int, request_id: str) -> None:
 
 def _request_id(given: str) -> str:
     """Give the caller's request id if it is harmless, else one of ours."""
-    return given if _HARMLESS.fullmatch(given) else uuid.uuid4().hex
+    return given if given and identifiers.harmless(given) else identifiers.hexadecimal()
 
 
 def _refusal(fault: outcome.FhirError) -> Response:
     body = {"status": fault.status, "message": fault.issues[0].diagnostics}
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(fault, outcome.Unauthorised) else {}
+    headers: dict[str, str] = {}
+    if isinstance(fault, outcome.Unauthorised):
+        headers = {"WWW-Authenticate": fault.challenge("dicom-web")}
+    elif isinstance(fault, outcome.UnsupportedMediaType):
+        headers = fault.reads
     return _json(body, "application/json", status=fault.status, headers=headers)
 
 
@@ -308,7 +311,7 @@ async def _metadata(call: _Call) -> Response:
     media_type = negotiation.require_json(call.accept)
     await call.found()
     content = wado.metadata(call.bridge.archive, call.tenant, call.where(), call.address)
-    headers = {"Vary": "Accept-Encoding"}
+    headers = {}
     if "gzip" in call.request.headers.get("accept-encoding", ""):
         content = wado.gzipped(content)
         headers["Content-Encoding"] = "gzip"
@@ -319,7 +322,12 @@ async def _frames(call: _Call) -> Response:
     """Retrieve frames (PS3.18 10.4.1.1.6)."""
     numbers = wado.frame_numbers(call.request.path_params["frames"])
     (instance,) = await call.found()
-    return await wado.frames(call.bridge.archive, call.tenant, instance, numbers, call.accept)
+    archive = call.bridge.archive
+
+    async def frames() -> Response:
+        return await wado.frames(archive, call.tenant, instance, numbers, call.accept)
+
+    return await revalidated(call.request, instance, frames)
 
 
 async def _rendered(call: _Call) -> Response:
@@ -328,12 +336,17 @@ async def _rendered(call: _Call) -> Response:
     view = rendered.view(tuple(call.request.query_params.multi_items()))
     found = await call.found()
     number = wado.frame_numbers(call.request.path_params.get("frames", "1"))[0]
-    file = await wado.opened(call.bridge.archive, call.tenant, found[len(found) // 2])
-    try:
-        picture = await asyncio.to_thread(rendered.picture, file, number, view, form)
-    finally:
-        file.close()
-    return Response(picture, media_type=form, headers={"Cache-Control": "private, max-age=300"})
+    instance = found[len(found) // 2]
+
+    async def drawn() -> Response:
+        file = await wado.opened(call.bridge.archive, call.tenant, instance)
+        try:
+            picture = await asyncio.to_thread(rendered.picture, file, number, view, form)
+        finally:
+            file.close()
+        return Response(picture, media_type=form)
+
+    return await revalidated(call.request, instance, drawn)
 
 
 async def _bulkdata(call: _Call) -> Response:

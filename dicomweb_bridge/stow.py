@@ -78,7 +78,8 @@ def require_dicom(content_type: str) -> None:
     inner = parsed.parameters.get("type", "application/dicom").lower()
     if parsed.name != "multipart/related" or inner != "application/dicom":
         raise outcome.UnsupportedMediaType(
-            'Instances are stored as multipart/related; type="application/dicom"'
+            'Instances are stored as multipart/related; type="application/dicom"',
+            accept='multipart/related; type="application/dicom", application/dicom',
         )
     if not parsed.parameters.get("boundary"):
         raise outcome.Invalid("The Content-Type lacks its boundary parameter")

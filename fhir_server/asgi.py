@@ -14,7 +14,8 @@ from dicomweb_bridge import routes as dicomweb
 from fhir_server import tenancy
 from fhir_server.access import Access, everything
 from fhir_server.http import documentation, health, signing_in
-from fhir_server.http.fhir import EXPOSED, FhirDoor, Ports
+from fhir_server.http.fhir import FhirDoor, Ports
+from fhir_server.http.framing import EXPOSED, METHODS
 from fhir_server.installation import Installation
 from fhir_server.joints import SeriesPicture
 from fhir_server.pages import ports as pages
@@ -61,9 +62,9 @@ def application(house: Installation) -> ASGIApp:
     cors = Middleware(
         CORSMiddleware,
         allow_origin_regex=origins.pattern,
-        allow_methods=["*"],
+        allow_methods=METHODS,
         allow_headers=["*"],
-        expose_headers=EXPOSED,
+        expose_headers=(*EXPOSED, "Warning"),
     )
     return _Doors(door, Starlette(routes=routes, middleware=[cors]))
 

@@ -113,7 +113,10 @@ def _copy_blobs(source: Path, target: Path) -> None:
 
 
 def _begin(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise Refused(f"{folder} cannot be made: {fault.strerror}") from None
     if any(folder.iterdir()):
         raise Refused(f"{folder} is not empty")
 

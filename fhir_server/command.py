@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from fhir_server.setting_values import store_file
 from fhir_server.settings import SETTINGS, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -93,17 +94,39 @@ def flags(given: Namespace) -> dict[str, str | Sequence[str] | None]:
 
 def refused(reason: object) -> int:
     """Tell on standard error why a command did not do what was asked; gives the exit status 1."""
-    print(f"hounsfield: {reason}", file=sys.stderr)  # noqa: T201 - the command line's answer
+    print(f"hounsfield: {sentence(reason)}", file=sys.stderr)  # noqa: T201 - the command line's answer
     return 1
 
 
+def sentence(reason: object) -> str:
+    """Give a reason as it is told: of a file that could not be used, which one and why."""
+    if isinstance(reason, OSError) and reason.filename and reason.strerror:
+        return f"{reason.filename}: {reason.strerror}"
+    return str(reason)
+
+
+def nothing_yet(settings: Settings) -> str:
+    """Give why there is no installation, as far as the disk tells; nothing where there may be one."""
+    file = store_file(settings.store_url)
+    if file is None or (file.exists() and settings.data.exists()):
+        return ""
+    return f"{settings.data if file.exists() else file} does not exist"
+
+
 def within(
-    settings: Settings, work: "Callable[[Installation], Awaitable[T]]", tenant: str = "default"
+    settings: Settings,
+    work: "Callable[[Installation], Awaitable[T]]",
+    tenant: str = "default",
+    *,
+    begins: bool = False,
 ) -> T:
     """Open the installation's store in this process, beside a running server, and do the work on it.
 
-    Raises SettingsError where the store cannot be opened or the tenant is not registered.
+    A folder without a store is refused, as it may be the wrong one, but where the work may be what an
+    installation `begins` with. Raises SettingsError, too where the tenant is not registered.
     """
+    if not begins and (why := nothing_yet(settings)):
+        raise SettingsError(f"there is no installation here: {why}")
     import asyncio  # noqa: PLC0415 - a quarter of the time that --help may take
 
     from fhir_server import app  # noqa: PLC0415 - heavy, only when a command opens a store

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from conformance.profile.checked import ProfileChecks
 from conformance.terminology.stored import Compiled
+from fhir_server import tenancy
 from fhir_server.access import Access, Letter, everything
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.paging import Paging
@@ -94,13 +95,23 @@ Handler = Callable[["Context", "FhirRequest"], Awaitable["FhirResponse"]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation as dispatch sees it: its place, whether GET may call it, and what answers."""
+    """An operation as dispatch sees it: its place, whether GET may call it, and what answers.
+
+    What `alters` the instance that it is called on is not there for types that are never altered.
+    """
 
     code: str
     levels: frozenset[str]
     types: frozenset[str]
     affects_state: bool
     answer: Handler
+    alters: bool = False
+
+    def on(self, type_: str) -> bool:
+        """Tell whether it is an operation of a type; without types it is one of all."""
+        if self.alters and type_ in UNALTERED:
+            return False
+        return type_ in self.types or not self.types
 
 
 class Services(Struct, frozen=True):
@@ -146,6 +157,18 @@ class Context(Struct, frozen=True):
     keep_unchanged: bool = False
     address: str = ""
 
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The base URLs by which the tenant's FHIR API is reached, `base` first."""
+        return tenancy.bases(self.tenant, self.base)
+
+    def below(self, url: str) -> str:
+        """Give a URL without the base of this tenant that it begins with, any other as it is."""
+        for base in self.bases:
+            if url.startswith(f"{base}/"):
+                return url[len(base) + 1 :]
+        return url
+
     def require(self, type_: str, letter: Letter) -> None:
         """Refuse unless some grant speaks of the type and interaction; raises Forbidden."""
         if not self.access.grants_for(type_, letter):
@@ -156,7 +179,7 @@ class Context(Struct, frozen=True):
     def refuse_to_alter(self, type_: str) -> None:
         """Refuse to change or delete what is never altered, the audit trail; raises MethodNotAllowed."""
         if type_ in UNALTERED and not self.keep_unchanged:
-            raise MethodNotAllowed(f"{type_} resources stay as they are", allow="GET, HEAD, POST")
+            raise MethodNotAllowed(f"{type_} resources stay as they are", allow="GET, HEAD")
 
     def as_ours(self) -> Context:
         """Give this context with our own access, for what follows from an act that was permitted."""

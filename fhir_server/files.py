@@ -1,6 +1,7 @@
 """What stands in files: resources (NDJSON, .gz too, Bundles, single ones), HL7 v2 messages, one by one."""
 
 import gzip
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from resources.model import Resource, received
 from resources.outcome import Invalid
 
 _ENDINGS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
+_SHOWN = 5
 V2_ENDINGS = (".hl7", ".hl7.gz", ".er7")
 UNREADABLE = (OSError, EOFError, zlib.error)
 """What reading a file may raise; the latter two where a .gz is cut short or damaged."""
@@ -46,17 +48,35 @@ class FoundMessage(Struct, frozen=True):
 
 
 def files(paths: Iterable[Path], endings: tuple[str, ...] = _ENDINGS) -> list[Path]:
-    """Give the files that are named, and those below the folders, in order; raises FileNotFoundError."""
+    """Give the files that are named, and those below the folders, in order; hidden ones are none.
+
+    What ends otherwise is passed over, which is told on standard error. Raises FileNotFoundError, also where
+    there is nothing else.
+    """
     found: list[Path] = []
+    others: list[Path] = []
     for path in paths:
         if path.is_dir():
-            below = (p for p in path.rglob("*") if p.is_file() and p.name.endswith(endings))
-            found.extend(sorted(below))
+            below = sorted(p for p in path.rglob("[!.]*") if p.is_file())
+            found += [p for p in below if p.name.endswith(endings)]
+            others += [p for p in below if not p.name.endswith(endings)]
         elif path.is_file():
             found.append(path)
         else:
             raise FileNotFoundError(f"{path}: no such file or folder")
+    if others:
+        told = f"{_named(others)} passed over: no name ends in {' '.join(endings)}"
+        if not found:
+            raise FileNotFoundError(told)
+        print(f"hounsfield: {told}", file=sys.stderr)  # noqa: T201 - a command's word on what it reads
     return found
+
+
+def _named(paths: list[Path]) -> str:
+    """Give how many files there are, and the first of them by name."""
+    names = ", ".join(str(path) for path in paths[:_SHOWN])
+    more = ", …" if len(paths) > _SHOWN else ""
+    return f"{len(paths)} file{'s'[: len(paths) > 1]} ({names}{more})"
 
 
 def resources(path: Path) -> Iterator[Found]:

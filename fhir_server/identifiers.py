@@ -1,4 +1,4 @@
-"""Identifiers nobody can foresee: UUIDs (RFC 9562, version 4) and tokens of 128 random bits.
+"""Identifiers nobody can foresee: UUIDs (RFC 9562, version 4), tokens of 128 random bits; and callers' own.
 
 The kernel's random bytes are drawn for many identifiers at once, as a call for each costs more than making
 one. Each piece is used once: taking one is a single step for threads, and a process that was forked throws
@@ -11,6 +11,8 @@ from collections import deque
 _SIZE = 16
 _DRAWN = 256
 _VARIANTS = "89ab"
+_VISIBLE = frozenset(map(chr, range(0x21, 0x7F)))
+_LONGEST = 128
 
 
 class Identifiers:
@@ -42,6 +44,11 @@ class Identifiers:
             except IndexError:
                 drawn = os.urandom(_SIZE * _DRAWN)
                 self._pieces.extend(drawn[at : at + _SIZE] for at in range(0, len(drawn), _SIZE))
+
+
+def harmless(given: str) -> bool:
+    """Tell whether a caller's identifier can be told again as it is: up to 128 visible ASCII characters."""
+    return len(given) <= _LONGEST and _VISIBLE.issuperset(given)
 
 
 _OWN = Identifiers()

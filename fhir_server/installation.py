@@ -129,6 +129,8 @@ class Installation:
         return own
 
     async def _store(self) -> str:
+        if self.care.damaged:
+            return "it is damaged: hounsfield check tells where"
         return await _reached(self.services.store.position(), 2)
 
     async def _archive(self) -> str:

@@ -33,6 +33,8 @@ class FhirResponse(Struct, frozen=True):
 
     `seen` are the versions whose contents are told, where the interaction knows them: for the audit trail.
     `written` is when the version that a write made was stored, in milliseconds since the epoch; 0 for none.
+    `changed` are method and reference of what was deleted, or of each entry that a transaction wrote: for the
+    trail too.
     """
 
     status: int
@@ -42,3 +44,4 @@ class FhirResponse(Struct, frozen=True):
     pieces: Pieces | None = None
     seen: Sequence[Version] = ()
     written: int = 0
+    changed: tuple[tuple[str, str], ...] = ()

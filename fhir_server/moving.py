@@ -20,6 +20,9 @@ from resources.outcome import FhirError
 FILE: Final = "history.ndjson"
 _GROUP: Final = 1000
 _GROUP_BYTES: Final = 8 * 1024 * 1024
+_FORM: Final = (
+    "it lacks what export --history writes: tenant, type, id, versionId, lastUpdated, method"
+)
 _NOTHING: Final = msgspec.Raw(b"null")
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -147,20 +150,28 @@ def _lines(file: Iterable[bytes]) -> Iterator[bytes]:
 
 def _past(line: bytes, extract: Extract) -> Past:
     """Read a line; raises _Wrong."""
+    told = _told(line)
+    key, text = Key(told.tenant, told.type, told.id), bytes(told.resource)
+    body = None if text == b"null" else text
     try:
-        told = msgspec.json.decode(line, type=Line)
-        key, text = Key(told.tenant, told.type, told.id), bytes(told.resource)
-        body = None if text == b"null" else text
         _refuse(told, body)
         updated = datatypes.interval(told.last_updated)[0]
         values = no_values() if body is None else extract(key, body)
-    except FhirError:
+    except (FhirError, msgspec.MsgspecError, UnicodeDecodeError):
         raise _Wrong("its resource is none") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError) as fault:
-        raise _Wrong(type(fault).__name__) from None  # its text may hold what the line does
-    except ValueError:
+    except (ValueError, OverflowError):
         raise _Wrong("lastUpdated is no instant") from None
     return Past(key, int(told.version_id), updated, told.method, body, values)
+
+
+def _told(line: bytes) -> Line:
+    """Read a line but for its resource; raises _Wrong in our words, as others' may hold what it does."""
+    try:
+        return msgspec.json.decode(line, type=Line)
+    except msgspec.ValidationError:
+        raise _Wrong(_FORM) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _Wrong("it is not JSON, or not to its end") from None
 
 
 def _refuse(told: Line, body: bytes | None) -> None:

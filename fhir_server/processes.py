@@ -112,6 +112,7 @@ class _Workers:
             channel.order(settings, public_url, leads=number == 0)
             for number in range(settings.workers)
         ]
+        self._place = place
         self.workers = [Worker(n, order, place) for n, order in enumerate(orders, 1)]
         self._children = [Child(worker.name, worker.run) for worker in self.workers]
         self.told = asyncio.Event()
@@ -127,8 +128,15 @@ class _Workers:
         return None
 
     async def stop(self) -> None:
-        """Let all drain at once."""
-        await asyncio.gather(*(child.stop() for child in self._children))
+        """Let all drain at once; no connection is taken once they have stopped to listen.
+
+        The socket stays open as long as any process has it. A connection that came to it then would be
+        answered by none, and reset when the last process ends.
+        """
+        stopping = asyncio.gather(*(child.stop() for child in self._children))
+        await asyncio.sleep(0)  # all are cancelled: none is started with the socket any more
+        self._place.listening.close()
+        await stopping
 
     async def watch(self) -> None:
         """Tell every worker how all are, whenever that changes or one is new."""

@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 
 from fhir_server import app, asgi
+from fhir_server.app import stores
 from fhir_server.app.folder import usable
 from fhir_server.http.protocol import OnePiece
 from fhir_server.installation import Installation
@@ -63,12 +64,13 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings, place: Place, serving: Serving) -> int:
     """Serve until SIGTERM (or SIGINT, where the process leads alone), drain, and give 0.
 
-    Raises SettingsError where another server serves the data folder, or it or the certificate cannot be used.
+    Raises SettingsError where another server serves the data folder or the embedded store, or where one of
+    them or the certificate cannot be used.
     """
     _refuse_certificate(settings)
     async with AsyncExitStack() as stack:
         if place.leads:
-            _be_alone(stack, settings.data)
+            _be_alone(stack, settings)
         house = await stack.enter_async_context(
             app.installation(settings, place.public_url, serving=True, leading=place.leads)
         )
@@ -84,11 +86,21 @@ async def serve(settings: Settings, place: Place, serving: Serving) -> int:
     return 0
 
 
-def _be_alone(stack: AsyncExitStack, folder: Path) -> None:
+def _be_alone(stack: AsyncExitStack, settings: Settings) -> None:
+    """Be the one server of the data folder, and of an embedded store wherever its file lies."""
+    _hold(stack, "data", settings.data, usable(settings.data) / ".serving")
+    file = stores.file_of(settings)
+    if file is not None:
+        _hold(stack, "store", file, file.with_name(f"{file.name}-serving"))
+
+
+def _hold(stack: AsyncExitStack, setting: str, served: Path, lock: Path) -> None:
     try:
-        stack.enter_context(alone(usable(folder)))
+        stack.enter_context(alone(lock))
     except Taken:
-        raise SettingsError(f"data: another server serves {folder} already") from None
+        raise SettingsError(f"{setting}: another server serves {served} already") from None
+    except OSError as fault:
+        raise SettingsError(f"{setting}: {lock} cannot be locked: {fault.strerror}") from None
 
 
 def _refuse_certificate(settings: Settings) -> None:

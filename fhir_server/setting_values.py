@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -137,3 +138,9 @@ def is_loopback(host: str) -> bool:
 def without_password(url: str) -> str:
     """Give a URL with the password of its authority, if it has one, hidden."""
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", url)
+
+
+def store_file(url: str) -> Path | None:
+    """Give the file of an embedded store's URL, None for a store that is elsewhere."""
+    scheme, _, path = url.partition("://")
+    return Path(path.removeprefix("/")) if scheme == "sqlite" else None

@@ -68,6 +68,7 @@ class Statements:
             guides=self._guides(),
             unaltered=UNALTERED,
             unread=UNREAD,
+            altering=frozenset(o.code for o in self.declared if o.alters),
         )
 
     def _instantiated(self) -> tuple[str, ...]:

@@ -19,16 +19,16 @@ _LONGEST_WAIT_S = 30.0
 
 
 class Taken(Exception):
-    """Another process serves the folder."""
+    """Another process holds the lock."""
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Be the only process that serves a data folder, as long as the context lasts; raises Taken.
+def alone(lock: Path) -> Iterator[None]:
+    """Be the only process that holds a lock, a file, as long as the context lasts; raises Taken, OSError.
 
     The kernel lets go of it when the process ends, however that happens.
     """
-    held = os.open(folder / ".serving", os.O_RDWR | os.O_CREAT, 0o600)
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Tenants: the default one always is, others are registered; a tenant is part of every key."""
 
+import functools
 import re
 
 TENANTS = "tenants"
@@ -10,6 +11,17 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 def well_formed(name: str) -> bool:
     """Tell whether a name can be a tenant's: lower-case letters, digits and '-', at most 63."""
     return bool(_NAME.fullmatch(name))
+
+
+@functools.lru_cache(4096)
+def bases(name: str, base: str) -> tuple[str, ...]:
+    """Give the FHIR bases by which a tenant is reached: `base`, which we write out, and others like it.
+
+    The default tenant has also that of its explicit name, as any other tenant has.
+    """
+    if name != DEFAULT:
+        return (base,)
+    return base, f"{base.removesuffix('/fhir')}/t/{DEFAULT}/fhir"
 
 
 def path(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from fhir_server import tenancy
 from fhir_server.context import Services
 from fhir_server.jobs.uploaded import Checked, Indexing, Uploaded
 from fhir_server.search.plan import Planner
@@ -70,7 +71,7 @@ class TenantServices:
                 uploaded.of(tenant),
                 services.planner.modifiers,
                 services.definitions.resource_types,
-                base=self._base(tenant),
+                bases=tenancy.bases(tenant, self._base(tenant)),
             ),
             validator=Checked(services.validator.check, uploaded, tenant),
             capabilities=self._statements.capabilities(usable) if usable else services.capabilities,

@@ -49,7 +49,8 @@ class Operation:
     """One $operation: code, the types it is on, levels, parameters, and what runs.
 
     `run` gets the context, the key of the instance (at instance level) or the type, and the parameters by
-    name without a leading underscore; it gives a resource or a whole response.
+    name without a leading underscore; it gives a resource or a whole response. What `alters` the instance
+    that it is called on is not offered on types that are never altered.
     """
 
     code: str
@@ -59,6 +60,7 @@ class Operation:
     affects_state: bool
     run: Run
     documentation: str
+    alters: bool = False
 
     @property
     def canonical(self) -> str:
@@ -67,7 +69,7 @@ class Operation:
 
     def route(self) -> Route:
         """Give the operation as dispatch sees it."""
-        return Route(self.code, self.levels, self.on, self.affects_state, self.answer)
+        return Route(self.code, self.levels, self.on, self.affects_state, self.answer, self.alters)
 
     async def answer(self, context: Context, request: FhirRequest) -> FhirResponse:
         """Bind the parameters, run, and give a resource as 200."""
@@ -98,6 +100,7 @@ def operation(
     level: str,
     parameters: Sequence[In | Out] = (),
     affects_state: bool = False,
+    alters: bool = False,
 ) -> Callable[[Run], Operation]:
     """Declare an operation on types and levels (space-separated)."""
 
@@ -111,6 +114,7 @@ def operation(
             affects_state,
             run,
             run.__doc__ or "",
+            alters,
         )
 
     return declare

@@ -20,6 +20,7 @@ _CODES = "urn:hounsfield:operation"
     "purge",
     level="instance",
     affects_state=True,
+    alters=True,
     parameters=(Out("erased", "integer", "How many versions were erased."),),
 )
 async def purge(context: Context, key: Key) -> Resource:

@@ -115,7 +115,7 @@ def _signer(context: Context, practitioner: dict[str, Any] | None) -> str:
 
 def _local(context: Context, element: dict[str, Any]) -> str | None:
     """Give Type/id of a Reference element that leads to a resource here, None of any other."""
-    found = reference.literal(element, context.base)
+    found = reference.literal(element, *context.bases)
     return f"{found.type}/{found.id}" if found and found.form == "local" else None
 
 

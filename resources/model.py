@@ -1,7 +1,8 @@
 """A resource as a JSON object: lossless parse and serialise (FHIR R4 json.html)."""
 
+import re
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -27,12 +28,22 @@ class Written(Decimal):
 
 
 def decimal(text: str) -> Decimal:
-    """Give a decimal that is written with these digits again; raises msgspec.ValidationError."""
+    """Give a decimal that is written with these digits again; raises msgspec.ValidationError.
+
+    One with an exponent is no larger, and no smaller, than what a double holds: nothing could compare or
+    compute with it.
+    """
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise msgspec.ValidationError(_NO_NUMBER) from None
+        raise msgspec.ValidationError(NO_NUMBER) from None
+    if ("e" in text or "E" in text) and abs(value.adjusted()) > LARGEST_EXPONENT:
+        raise msgspec.ValidationError(NO_NUMBER)
     return value if str(value) == text else Written(text)
+
+
+def _with_negative_zero(text: str) -> Decimal:
+    return Decimal("-0") if text == _MARK.decode() else decimal(text)
 
 
 def _digits(value: object) -> msgspec.Raw:
@@ -41,18 +52,26 @@ def _digits(value: object) -> msgspec.Raw:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-_NO_NUMBER = "A number has more digits, or a larger exponent, than are read here"
+LARGEST_EXPONENT: Final = 300
+"""Of a number that is written with an exponent, the power of ten of its first digit, up or down."""
+NO_NUMBER: Final = "A number has more digits, or a larger exponent, than are read here"
 _decoder = msgspec.json.Decoder(float_hook=decimal)
+_MARK: Final = b"-0e00000000000000000000"
+"""How the decoder is given -0, which it would read as the integer 0."""
+_MAYBE_NEGATIVE_ZERO = re.compile(rb"-0[\s,}\]]")
+_NEGATIVE_ZERO = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|(?<![eE])-0(?=[\s,}\]])')
+"""A string, which holds no number, or a number -0."""
 _QUOTE, _BACKSLASH = b'"', b"\\"
+_decoder_of_zeros = msgspec.json.Decoder(float_hook=_with_negative_zero)
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_digits)
 
 
 def parse(data: bytes) -> Resource:
     """Parse one resource; decimals keep their digits. Raises Invalid (structure) if it is none."""
     try:
-        value = _decoder.decode(data)
+        value = parse_json(data)
     except msgspec.ValidationError:  # of what is JSON only a number is ever refused
-        raise outcome.Invalid(_NO_NUMBER, issue="value") from None
+        raise outcome.Invalid(NO_NUMBER, issue="value") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise outcome.Invalid(
             f"The body is not JSON: {_position(fault)}", issue="structure"
@@ -97,8 +116,15 @@ def _quotes(data: bytes) -> int:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse any JSON value, decimals keeping their digits; raises msgspec.DecodeError."""
-    return _decoder.decode(data)
+    """Parse any JSON value, decimals keeping their digits; raises msgspec.DecodeError.
+
+    Raises msgspec.ValidationError, which is one, for a number that is not read here.
+    """
+    value = _decoder.decode(data)
+    if _MAYBE_NEGATIVE_ZERO.search(data) is None:
+        return value
+    marked = _NEGATIVE_ZERO.sub(lambda found: found[1] or _MARK, data)
+    return value if len(marked) == len(data) else _decoder_of_zeros.decode(marked)
 
 
 def serialise(value: object) -> bytes:

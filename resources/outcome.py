@@ -53,10 +53,18 @@ class Invalid(FhirError):
 
 
 class Unauthorised(FhirError):
-    """No valid token came with the request: 401."""
+    """No valid token came with the request: 401; `error` is what is wrong with the one that did."""
 
     status = 401
     issue = "login"
+
+    def __init__(self, diagnostics: str, *, error: str = "") -> None:
+        super().__init__(diagnostics)
+        self._error = error
+
+    def challenge(self, realm: str) -> str:
+        """Give the challenge of WWW-Authenticate; without an error where no token came (RFC 6750 3)."""
+        return f'Bearer realm="{realm}"' + (f', error="{self._error}"' if self._error else "")
 
 
 class Forbidden(FhirError):
@@ -120,10 +128,17 @@ class TooLarge(FhirError):
 
 
 class UnsupportedMediaType(FhirError):
-    """The body's format is not one that is read here: 415."""
+    """The body's format is not one that is read here: 415; `reads` are the header fields that name those.
+
+    Accept (RFC 9110 12.5.1), Accept-Encoding (12.5.3), Accept-Patch (RFC 5789 3.1).
+    """
 
     status = 415
     issue = "not-supported"
+
+    def __init__(self, diagnostics: str, **reads: str) -> None:
+        super().__init__(diagnostics)
+        self.reads = {name.replace("_", "-").title(): value for name, value in reads.items()}
 
 
 class Unprocessable(FhirError):

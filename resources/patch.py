@@ -25,6 +25,8 @@ def parse(data: bytes) -> list[Operation]:
     """Read a patch document, a JSON array of operations, and check its form; raises Invalid."""
     try:
         found = model.parse_json(data)
+    except msgspec.ValidationError:
+        raise Invalid(model.NO_NUMBER, issue="value") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid("The patch is not JSON", issue="structure") from None
     model.refuse_twice(found, data)

@@ -1,7 +1,7 @@
 """References as text: local, absolute, urn, contained, canonical (FHIR R4 references.html)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -38,10 +38,9 @@ class Canonical(Struct, frozen=True, gc=False):
     fragment: str = ""
 
 
-def parse(text: str, base: str = "") -> Reference:
-    """Read a reference; an absolute url under `base`, this server's own, is a local one."""
-    if base and text.startswith(base.rstrip("/") + "/"):
-        text = text[len(base.rstrip("/")) + 1 :]
+def parse(text: str, *bases: str) -> Reference:
+    """Read a reference; an absolute url under one of `bases`, this server's own, is a local one."""
+    text = _below(text, bases)
     if found := _LOCAL.fullmatch(text):
         return Reference("local", found[1], found[2], found[3] or "")
     if text.startswith("#"):
@@ -55,12 +54,18 @@ def parse(text: str, base: str = "") -> Reference:
     return Reference("absolute" if "://" in text else "other", url=text)
 
 
-def relative(text: str, base: str) -> str:
-    """Give a reference to a resource under `base`, this server's own, without it; any other as it is."""
-    if not base or not text.startswith(f"{base}/"):
-        return text
-    rest = text[len(base) + 1 :]
-    return rest if _LOCAL.fullmatch(rest.partition("#")[0]) else text
+def relative(text: str, *bases: str) -> str:
+    """Give a reference to a resource under one of `bases`, our own, without it; any other as it is."""
+    rest = _below(text, bases)
+    return rest if rest is text or _LOCAL.fullmatch(rest.partition("#")[0]) else text
+
+
+def _below(text: str, bases: Iterable[str]) -> str:
+    """Give a text without the first of these bases that it begins with; the text itself where none does."""
+    for base in bases:
+        if base and text.startswith(start := f"{base.rstrip('/')}/"):
+            return text[len(start) :]
+    return text
 
 
 def _unversioned(text: str) -> str:
@@ -74,10 +79,10 @@ def canonical(text: str) -> Canonical:
     return Canonical(url, version, fragment)
 
 
-def literal(value: Mapping[str, Any], base: str = "") -> Reference | None:
+def literal(value: Mapping[str, Any], *bases: str) -> Reference | None:
     """Read the literal part of a Reference element; None for a logical reference."""
     text = value.get("reference")
-    return parse(text, base) if isinstance(text, str) else None
+    return parse(text, *bases) if isinstance(text, str) else None
 
 
 def identifier(value: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -10,6 +10,8 @@ from resources.model import Resource
 Mode = Literal["true", "text", "data"]
 
 _ALWAYS = frozenset({"resourceType", "id", "meta"})
+_OF_ANY = frozenset({"id"})
+"""What an element may have and be empty for all that."""
 SUBSETTED: Final = "SUBSETTED"
 _TAG = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
@@ -22,7 +24,7 @@ def summary(resource: Resource, mode: Mode, definitions: Definitions) -> Resourc
     """Give the part of a resource that a summary mode asks for, marked as SUBSETTED.
 
     `true` keeps the summary elements of every level, `text` the narrative and what is mandatory, `data` all
-    but the narrative.
+    but the narrative. What holds no summary element is left out, as no element is empty (ele-1).
     """
     if mode == "data":
         return _marked({name: value for name, value in resource.items() if name != "text"})
@@ -61,8 +63,11 @@ def _summarised(value: Mapping[str, Any], path: str, definitions: Definitions) -
     """Keep the summary elements of an object, and below its backbone elements theirs."""
     kept = {name: value[name] for name in ("resourceType", "id", "meta") if name in value}
     for name, below in _summary(definitions, path):
-        if name in value:
-            kept[name] = _below(value[name], below, definitions) if below else value[name]
+        if name not in value:
+            continue
+        part = _below(value[name], below, definitions) if below else value[name]
+        if part is not None:
+            kept[name] = part
     return kept
 
 
@@ -80,13 +85,23 @@ def _summary(definitions: Definitions, path: str) -> tuple[tuple[str, str], ...]
 
 
 def _below(value: Any, path: str, definitions: Definitions) -> Any:
+    """Give the summary of a backbone element or of a list of them, None where it has none.
+
+    An id alone is none. No list of primitives comes here, so none falls out of step with its extensions.
+    """
     if isinstance(value, list):
-        return [_below(part, path, definitions) for part in value]
-    return _summarised(value, path, definitions) if isinstance(value, dict) else value
+        parts = [_below(part, path, definitions) for part in value]
+        return [part for part in parts if part is not None] or None
+    if not isinstance(value, dict):
+        return value
+    kept = _summarised(value, path, definitions)
+    return kept if kept.keys() - _OF_ANY else None
 
 
 def _marked(part: Resource) -> Resource:
-    """Mark a part so that nobody takes it for the whole."""
-    meta = dict(part.get("meta", {}))
-    meta["tag"] = [*meta.get("tag", ()), _TAG]
-    return {**part, "meta": meta}
+    """Mark a part so that nobody takes it for the whole; what is marked already stays as it is."""
+    meta = part.get("meta", {})
+    tags = meta.get("tag", ())
+    if any(tag.get("code") == SUBSETTED and tag.get("system") == _TAG["system"] for tag in tags):
+        return part
+    return {**part, "meta": {**meta, "tag": [*tags, _TAG]}}

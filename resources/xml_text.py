@@ -19,7 +19,11 @@ _ESCAPED = str.maketrans(
     {"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 )
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
+_WITH_PLUS = re.compile(r"\+[1-9][0-9]{0,17}\Z")
+_SIGNED = frozenset(("integer", "positiveInt"))
+"""What may be written with a plus in XML (datatypes.html#integer); JSON has no such number."""
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
+_NEGATIVE_ZERO = "-0"
 _BOOLEANS = {"true": True, "false": False}
 _INTEGERS = frozenset(("integer", "positiveInt", "unsignedInt"))
 
@@ -50,6 +54,8 @@ def reader(code: str) -> Read | None:
         return _read_boolean
     if code == "decimal":
         return _read_decimal
+    if code in _SIGNED:
+        return _read_signed
     return _read_integer if code in _INTEGERS else None
 
 
@@ -62,7 +68,7 @@ def _boolean(value: Any) -> str:
 
 
 def _integer(value: Any) -> str:
-    if type(value) is int:
+    if type(value) is int or (isinstance(value, Decimal) and str(value) == _NEGATIVE_ZERO):
         return str(value)
     raise Misfit("Expected a whole number without fraction or exponent", "value")
 
@@ -80,18 +86,22 @@ def _read_boolean(text: str) -> bool:
     return value
 
 
-def _read_integer(text: str) -> int:
+def _read_integer(text: str) -> int | Decimal:
     if _INTEGER.match(text) is None:
         raise Misfit("Expected a whole number without fraction or exponent", "value")
-    return int(text)
+    return Decimal(text) if text == _NEGATIVE_ZERO else int(text)
+
+
+def _read_signed(text: str) -> int | Decimal:
+    return int(text) if _WITH_PLUS.match(text) else _read_integer(text)
 
 
 def _read_decimal(text: str) -> int | Decimal:
-    if _INTEGER.match(text) is not None and text != "-0":
-        return int(text)
+    if _INTEGER.match(text) is not None:
+        return _read_integer(text)
     if _DECIMAL.match(text) is None:
         raise Misfit("Expected a number", "value")
     try:
         return model.decimal(text)
     except msgspec.ValidationError:
-        raise Misfit("Expected a number that can be represented", "value") from None
+        raise Misfit(model.NO_NUMBER, "value") from None

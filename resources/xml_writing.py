@@ -48,7 +48,8 @@ def to_xml(resource: Resource, *, pretty: bool = False) -> bytes:
 @functools.cache
 def _plan(path: str) -> _Plan:
     form = shape(path)
-    rank = dict.fromkeys(("resourceType", *form.attributes), -1)
+    named = ("resourceType", *form.attributes) if form.is_resource else form.attributes
+    rank = dict.fromkeys(named, -1)
     write: dict[str, Write] = dict.fromkeys(rank, _nothing)
     step: dict[str, str] = {}
     for slot in form.slots:
@@ -59,8 +60,6 @@ def _plan(path: str) -> _Plan:
             write[slot.companion] = _companion(slot, write[slot.name])
             rank[slot.companion] = 2 * slot.rank + 1
             step[slot.companion] = slot.step
-    if not form.is_resource:
-        del rank["resourceType"]
     return _Plan(rank, write, step, form.attributes, form.is_resource)
 
 

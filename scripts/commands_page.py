@@ -20,7 +20,8 @@ broken off (said on standard error), 2 where the command could not begin, 130 wh
 Results go to standard output, progress and reasons to standard error.
 
 Commands with `--data` work on that folder in their own process; a server may be running on it meanwhile, and
-sees what they change at once. A secret of a client is printed when it is made and never again; passwords and
+sees what they change at once. Those that look at an installation, or work on what is in it, refuse a folder
+without one. A secret of a client is printed when it is made and never again; passwords and
 tokens are never arguments that others could see, unless `--token` is chosen over `HOUNSFIELD_TOKEN`.
 
 This page is written by `python scripts/commands_page.py` from `fhir_server/commands/`.

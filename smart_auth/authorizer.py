@@ -84,7 +84,8 @@ class SmartAuthorizer:
             await self._refuse_revoked(tenant, known.claims)
         except (BadToken, ValueError):
             raise Unauthorised(
-                "The access token is not valid here: it is expired, revoked, or of another server"
+                "The access token is not valid here: it is expired, revoked, or of another server",
+                error="invalid_token",
             ) from None
         known.checked, known.epoch = time, epoch
         self._remember(key, known)

@@ -51,7 +51,7 @@ class Realm:
 
     def hears(self, audience: str) -> bool:
         """Tell whether `aud` names this realm's FHIR API; a trailing slash does not matter."""
-        return audience.removesuffix("/") == self.fhir_url
+        return audience.removesuffix("/") in tenancy.bases(self.tenant, self.fhir_url)
 
 
 def realm(public_url: str, tenant: str) -> Realm:

@@ -80,7 +80,7 @@ def smart_configuration(smart: Smart) -> Answer:
     async def answer(request: Request) -> Response:
         realm = await _realm(smart, request)
         return (
-            JSONResponse(metadata.smart_configuration(realm, smart.policy)) if realm else _absent()
+            _asked_again(metadata.smart_configuration(realm, smart.policy)) if realm else _absent()
         )
 
     return answer
@@ -90,7 +90,7 @@ def _openid_configuration(smart: Smart) -> Answer:
     async def answer(request: Request) -> Response:
         realm = await _realm(smart, request)
         return (
-            JSONResponse(metadata.openid_configuration(realm, smart.policy)) if realm else _absent()
+            _asked_again(metadata.openid_configuration(realm, smart.policy)) if realm else _absent()
         )
 
     return answer
@@ -211,6 +211,11 @@ async def _realm(smart: Smart, request: Request) -> Realm | None:
         return None
     known = tenancy.well_formed(tenant) and await smart.has_tenant(tenant)
     return smart.realm(tenant) if known else None
+
+
+def _asked_again(told: Mapping[str, Any]) -> Response:
+    """Answer with what is for everyone: it may be kept, and is asked for again before it is used."""
+    return JSONResponse(told, headers={"Cache-Control": "no-cache"})
 
 
 def _absent() -> Response:

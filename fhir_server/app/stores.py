@@ -8,6 +8,7 @@ from fhir_server.app.clock import now
 from fhir_server.jobs.uploaded import Uploaded
 from fhir_server.search.match import Clinical
 from fhir_server.search.parameters import SearchParameters
+from fhir_server.setting_values import store_file
 from fhir_server.settings import Settings, SettingsError
 from fhir_server.shelf import PUBLISHED, Shelf
 from fhir_server.statements import Statements
@@ -46,15 +47,25 @@ def chosen(settings: Settings, parameters: SearchParameters) -> Adapter:
         atom = parameters.clinical(type_)
         return atom.name if atom else None
 
-    scheme, _, path = settings.store_url.partition("://")
-    if scheme != "sqlite":
+    file = file_of(settings)
+    if file is None:
         return _mongo(settings.store_url, clinical)
-    file = Path(path.removeprefix("/"))
+    return SqliteStore(file, clock=now, clinical=clinical)
+
+
+def file_of(settings: Settings) -> Path | None:
+    """Give the file of an embedded store, all links followed, its folder made; None for another store.
+
+    Raises SettingsError where the folder cannot be made.
+    """
+    file = store_file(settings.store_url)
+    if file is None:
+        return None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise SettingsError(f"store: {file.parent} cannot be made: {fault.strerror}") from None
-    return SqliteStore(file, clock=now, clinical=clinical)
+    return file.resolve()
 
 
 def shelf(parameters: SearchParameters, statements: Statements) -> Shelf:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -66,13 +66,21 @@ _PATTERNS = {"C": "Create", "R": "Read", "U": "Update", "D": "Delete"}
 
 
 def accesses(record: Record) -> tuple[Record, ...]:
-    """Give the accesses that a record tells of: those of its entries where it is a transaction's."""
+    """Give the accesses that a record tells of: one for each that a transaction wrote or that was deleted."""
     if not record.written:
         return (record,)
-    return tuple(
-        replace(record, act=_METHODS.get(method, "operation"), path="", what=(what,), written=())
-        for method, what in record.written
-    )
+    return tuple([_access(record, method, what) for method, what in record.written])
+
+
+def _access(record: Record, method: str, what: str) -> Record:
+    """Give one of several; a condition that nothing matched is told as the query that it is."""
+    act = _METHODS.get(method, "operation")
+    path, _, query = what.partition("?")
+    if query:
+        asked = tuple(parse_qsl(query, keep_blank_values=True))
+        return replace(record, act=act, path=path, what=(), query=asked, written=())
+    path = "" if record.act == "bundle" else record.path
+    return replace(record, act=act, path=path, what=(what,), written=())
 
 
 class Accessed(Struct, frozen=True):

@@ -13,7 +13,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """An access; `time` in milliseconds since 1970 UTC, `status` as HTTP has it.
 
     `what` are versioned references of what was returned or written, or Study Instance UIDs (urn:oid:);
-    `query` what was asked for, `note` a word more. `written` are (method, reference) of a transaction.
+    `query` what was asked for, `note` a word more. `written` are (method, reference) of what a transaction
+    wrote, or of several that one delete removed; (DELETE, Type?criteria) is one that found nothing.
     `purpose` is the reason that a caller gave for breaking the glass.
     """
 

@@ -50,15 +50,6 @@ class Caller(Protocol):
         """Tell whether it is one of our own edges that asks."""
 
 
-class _Asked(msgspec.Struct):
-    method: str = ""
-    url: str = ""
-
-
-class _Answered(msgspec.Struct):
-    location: str = ""
-
-
 class _Meta(msgspec.Struct):
     versionId: str = ""  # noqa: N815 - FHIR's name
 
@@ -69,23 +60,12 @@ class _Resource(msgspec.Struct):
     meta: _Meta | None = None
 
 
-class _Entry(msgspec.Struct):
-    request: _Asked | None = None
-    response: _Answered | None = None
-    resource: _Resource | None = None
-
-
-class _Bundle(msgspec.Struct):
-    type: str = ""
-    entry: tuple[_Entry, ...] = ()
-
-
 class _Part(msgspec.Struct):
     resource: _Resource | None = None
 
 
 class _Told(_Resource):
-    entry: tuple[_Entry, ...] = ()
+    entry: tuple[_Part, ...] = ()
     parameter: tuple[_Part, ...] = ()
 
 
@@ -100,7 +80,6 @@ class _Parameters(msgspec.Struct):
 
 _PARAMETERS = msgspec.json.Decoder(_Parameters)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_BUNDLE = msgspec.json.Decoder(_Bundle)
 _TOLD = msgspec.json.Decoder(_Told)
 
 
@@ -138,12 +117,10 @@ class Trail:
             caller.address,
             caller.request_id or REQUEST_ID.get(),
             request.path,
-            tuple([f"{v.key.reference}/_history/{v.version_id}" for v in response.seen])
-            if response.seen
-            else _found(act, parts, response),
+            _what(act, parts, response),
             _query(request, parts) if reads or act == "operation" else request.query,
             "",
-            _written(request, response) if not parts and response.status < 300 else (),
+            response.changed if act == "bundle" or len(response.changed) > 1 else (),
             access.purpose,
         )
         if act == "bundle" and not record.written and response.status < 300:
@@ -239,6 +216,15 @@ def _parameters(body: bytes) -> Iterable[tuple[str, str]]:
     return [(one.name, one.valueString) for one in given if one.valueString]
 
 
+def _what(act: str, parts: list[str], response: FhirResponse) -> tuple[str, ...]:
+    """Name what was given or written; of several that were deleted each is told apart."""
+    if response.seen:
+        return tuple([version.reference for version in response.seen])
+    if response.changed:
+        return (response.changed[0][1],) if act != "bundle" and len(response.changed) == 1 else ()
+    return _found(act, parts, response)
+
+
 def _found(act: str, parts: list[str], response: FhirResponse) -> tuple[str, ...]:
     """Name what was read or written where the interaction did not: by its Location, its URL or its body."""
     location = response.headers.get("Location")
@@ -267,26 +253,6 @@ def _in(body: bytes) -> Iterable[str]:
         for one in held
         if one is not None and one.id
     ]
-
-
-def _written(request: FhirRequest, response: FhirResponse) -> tuple[tuple[str, str], ...]:
-    """Give method and reference of each entry that a transaction wrote; none for a batch."""
-    try:
-        asked, answered = _BUNDLE.decode(request.body), _BUNDLE.decode(response.body)
-    except _UNREADABLE:
-        return ()
-    if asked.type != "transaction":
-        return ()
-    pairs = zip(asked.entry, answered.entry, strict=False)
-    return tuple(
-        _one(a.request, t.response)
-        for a, t in pairs
-        if a.request and t.response and a.request.method not in _READS
-    )
-
-
-def _one(asked: _Asked, answered: _Answered) -> tuple[str, str]:
-    return asked.method, _relative(answered.location) if answered.location else asked.url
 
 
 def _relative(location: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhir_server.command import command, refused, within
-from fhir_server.settings import Settings
+from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from fhir_server.backup import Manifest
@@ -33,7 +33,7 @@ def backup(given: Namespace, settings: Settings) -> int:
         return await backups.make(house, given.folder, keys=not given.without_keys)
 
     if not settings.data.exists():
-        return refused(f"{settings.data} does not exist")
+        raise SettingsError(f"data: {settings.data} does not exist")
     try:
         manifest = within(settings, work)
     except (backups.Refused, OSError) as fault:

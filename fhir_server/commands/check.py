@@ -6,7 +6,7 @@ from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from fhir_server.command import command, opening
+from fhir_server.command import command, nothing_yet, opening
 from fhir_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def check(given: Namespace, settings: Settings) -> int:
     if not missing and not wrong:
         none = f"and nothing is stored in {settings.data} yet"
         print(
-            f"ok: nothing is missing, {'and what is stored is sound' if _any(settings) else none}"
+            f"ok: nothing is missing, {none if nothing_yet(settings) else 'and what is stored is sound'}"
         )
     return int(bool(missing or wrong))
 
@@ -57,19 +57,11 @@ def _libraries() -> Iterator[str]:
             yield f"the library {module}: pip install 'hounsfield[{extra}]'"
 
 
-def _any(settings: Settings) -> bool:
-    """Tell whether there may be anything to verify: a folder, or a store that is elsewhere."""
-    return settings.store is not None or settings.data.exists()
-
-
 def _kept(settings: Settings) -> Iterator[str]:
     """Open store and archive, where there are any, and verify both: every file of the archive is read."""
     import asyncio
 
     from fhir_server import app
-
-    if not _any(settings):
-        return
 
     async def verified() -> list[str]:
         async with app.installation(settings, "http://localhost") as house:
@@ -81,10 +73,23 @@ def _kept(settings: Settings) -> Iterator[str]:
 
     try:
         with opening():
-            found = asyncio.run(verified())
+            found = _without_store(settings) if nothing_yet(settings) else asyncio.run(verified())
     except SettingsError as fault:
         found = [str(fault)]
     yield from found
+
+
+def _without_store(settings: Settings) -> list[str]:
+    """Look at what there is where there is no store; makes nothing. Raises SettingsError."""
+    from fhir_server.app.folder import usable
+    from smart_auth.keys import KeyRing
+
+    if not settings.data.exists():
+        return [] if settings.store is None else [f"store: {nothing_yet(settings)}"]
+    if (usable(settings.data) / "keys").exists():
+        KeyRing(settings.data / "keys")
+    beside = any((settings.data / name).exists() for name in ("archive", "blobs"))
+    return [f"store: {nothing_yet(settings)}"] if beside or settings.store else []
 
 
 def _told(fault: "Fault") -> str:

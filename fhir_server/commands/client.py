@@ -69,7 +69,7 @@ def _add(given: Namespace, settings: Settings) -> int:
         async def work(house: "Installation") -> "tuple[Client, str | None]":
             return await clients.add_client(house.services.documents, given.tenant, registration)
 
-        added, secret = within(settings, work, given.tenant)
+        added, secret = within(settings, work, given.tenant, begins=True)
     except SettingsError:
         raise
     except (clients.ClientExists, ValueError) as fault:
@@ -122,7 +122,7 @@ def _invite(given: Namespace, settings: Settings) -> int:
     async def work(house: "Installation") -> str:
         return await registration.invite(house.services.documents, given.tenant)
 
-    print(within(settings, work, given.tenant))
+    print(within(settings, work, given.tenant, begins=True))
     return 0
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import COULD_NOT, command, refused, within
+from fhir_server.command import COULD_NOT, command, refused, sentence, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def export(given: Namespace, settings: Settings) -> int:
             key = read_key(given.key, given.kid)
         given.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as fault:
-        print(f"hounsfield: {fault}", file=sys.stderr)
+        print(f"hounsfield: {sentence(fault)}", file=sys.stderr)
         return COULD_NOT
     if given.history:
         return _moved(given.out, settings)

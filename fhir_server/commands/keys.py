@@ -23,6 +23,8 @@ def keys(given: Namespace, settings: Settings) -> int:
     """
     from smart_auth.keys import KeyRing, UnsafeKeys
 
+    if given.action == "list" and not (settings.data / "keys").exists():
+        raise SettingsError(f"data: there are no keys in {settings.data}")
     try:
         ring = KeyRing(settings.data / "keys")
         if given.action == "rotate":

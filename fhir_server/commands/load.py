@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhir_server.installation import Installation
-    from fhir_server.loading.load import Loaded, Way
+    from fhir_server.loading.load import Loaded, Refused, Way
     from fhir_server.loading.progress import Progress as Behind
 
 _SHOWN = 50
@@ -43,7 +43,10 @@ def _arguments(parser: ArgumentParser) -> None:
     "load", "load NDJSON, Bundles, resources or folders", takes="data store", configure=_arguments
 )
 def load(given: Namespace, settings: Settings) -> int:
-    """Load, and print counts and what was refused with the reasons; 1 if anything was, or it broke off."""
+    """Load, and print counts and what was refused with the reasons; 1 if anything was, or it broke off.
+
+    So also where an earlier load of the same files refused it.
+    """
     import asyncio
 
     from fhir_server.files import files
@@ -85,7 +88,7 @@ def _moved(given: Namespace, settings: Settings) -> int:
             return await _take(house, given.paths, lambda text: bar.update(shown, description=text))
 
         try:
-            print(within(settings, work))
+            print(within(settings, work, begins=True))
         except (Unreadable, OSError) as fault:
             return refused(fault)
         except OutOfOrder:
@@ -144,13 +147,21 @@ def _report(totals: "Loaded", broken: str) -> int:
     if broken and not (totals.stored or totals.refused):
         return _could_not(broken)
     print(f"{totals.stored} stored, {totals.skipped} loaded before, {len(totals.refused)} refused")
-    for one in totals.refused[:_SHOWN]:
-        print(f"  {one.path}:{one.place}: {one.reason}")
-    if len(totals.refused) > _SHOWN:
-        print(f"  … and {len(totals.refused) - _SHOWN} more")
+    _list(totals.refused, len(totals.refused))
+    if totals.before:
+        print(f"{totals.before} refused before, and not tried again without --again")
+        _list(totals.told, totals.before)
     if broken:
         return refused(f"broken off: {broken}; the same command goes on where it was")
-    return 1 if totals.refused else 0
+    return int(bool(totals.refused or totals.before))
+
+
+def _list(found: "list[Refused]", count: int) -> None:
+    shown = found[:_SHOWN]
+    for one in shown:
+        print(f"  {one.path}:{one.place}: {one.reason}")
+    if count > len(shown):
+        print(f"  … and {count - len(shown)} more")
 
 
 @asynccontextmanager

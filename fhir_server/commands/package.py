@@ -139,7 +139,12 @@ def _asked(
     body = {"resourceType": "Parameters", **({"parameter": sent} if sent else {})}
     if given.base:
         return _over_http(given, code, body)
-    return within(settings, lambda house: _here(house, given.tenant, code, body), given.tenant)
+    return within(
+        settings,
+        lambda house: _here(house, given.tenant, code, body),
+        given.tenant,
+        begins=given.action == "add",
+    )
 
 
 async def _here(house: "Installation", tenant: str, code: str, body: Any) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _set(given: Namespace, settings: Settings) -> int:
         else:
             await documents.put(given.name, SETTINGS, CLAIMED, given.claimed_profiles.encode())
 
-    within(settings, work, given.name)
+    within(settings, work, given.name, begins=True)
     print(f"{given.name}  claimed profiles: {given.claimed_profiles}")
     return 0
 
@@ -68,7 +68,7 @@ def _add(given: Namespace, settings: Settings) -> int:
         )
         return written is not None
 
-    if name == tenancy.DEFAULT or not within(settings, work):
+    if name == tenancy.DEFAULT or not within(settings, work, begins=True):
         return refused(f"There is already a tenant {name}")
     print(_line(name))
     return 0

@@ -77,7 +77,7 @@ def _add(given: Namespace, settings: Settings) -> int:
                 await users.demand_second_factor(documents, given.tenant, given.name)
             return made
 
-        added = within(settings, work, given.tenant)
+        added = within(settings, work, given.tenant, begins=True)
     except SettingsError:
         raise
     except (users.UserExists, ValueError) as fault:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhir_server.command import COULD_NOT, command, within
+from fhir_server.command import COULD_NOT, command, nothing_yet, within
 from fhir_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def validate(given: Namespace, settings: Settings) -> int:
     except FileNotFoundError as fault:
         print(f"hounsfield: {fault}", file=sys.stderr)
         return COULD_NOT
-    if settings.store is None and not settings.data.exists():
+    if nothing_yet(settings):
         import asyncio
 
         return asyncio.run(_validated(given, found, _shipped()))

@@ -35,7 +35,7 @@ def is_packed(headers: Mapping[str, str]) -> bool:
     """Tell whether a body comes as gzip; raises UnsupportedMediaType where it comes in another way."""
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in _PLAIN | _GZIP:
-        raise UnsupportedMediaType("A body comes as it is or as gzip")
+        raise UnsupportedMediaType("A body comes as it is or as gzip", accept_encoding="gzip")
     return encoding in _GZIP
 
 

@@ -7,20 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import structlog
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
-from fhir_server import identifiers
+from fhir_server import percent
 from fhir_server.access import Access, Authorizer
 from fhir_server.audit.trail import Trail
 from fhir_server.context import Context, Services
-from fhir_server.http import content, negotiation, rendering, spool
+from fhir_server.http import content, framing, negotiation, rendering, spool
 from fhir_server.http.fields import fields
 from fhir_server.http.metrics import Metrics
-from fhir_server.http.sending import Header, send_answer
+from fhir_server.http.sending import send_answer
 from fhir_server.interactions import answer, binary
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest, FhirResponse
@@ -30,27 +30,15 @@ from resources.outcome import FhirError, Invalid, NotFound, Unauthorised, Unavai
 
 log = structlog.get_logger()
 
-_SAFE_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
-_MAX_ID = 64
 _PART = 206
 _NOBODY = Access("nobody")
-EXPOSED = (
-    "ETag",
-    "Last-Modified",
-    "Location",
-    "Content-Location",
-    "Accept-Ranges",
-    "Content-Range",
-    "Retry-After",
-    "X-Request-Id",
-    "X-Progress",
-)
 _PACKED = (b"content-encoding", b"gzip")
-_VARIES = (b"vary", b"accept, accept-encoding")
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
 _TOLD_IN_BODY = "hounsfield.told_in_body"
 """Where the scope of a request has what its body says of the form of the answer, for errors too."""
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="fhir"'}
+_REALM = "fhir"
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark, which whoever reads JSON may pass over (RFC 8259 8.1), and XML has at its start."""
 
 Tenants = Callable[[str], Awaitable[bool]]
 Bases = Callable[[str], str]
@@ -89,7 +77,7 @@ class FhirDoor:
         """Answer one request; every failure becomes an OperationOutcome."""
         begun = time.perf_counter()
         headers = fields(scope["headers"])
-        request_id = _request_id(headers.get("x-request-id"))
+        request_id = framing.request_id(headers.get("x-request-id"))
         try:
             response = await self._response(scope, receive, headers, request_id)
         except (FhirError, StoreUnavailable) as failed:
@@ -98,9 +86,8 @@ class FhirDoor:
             log.exception("fault", request_id=request_id, kind=type(fault).__name__)
             told = FhirError(f"A fault of the server; its log has it as {request_id}")
             response = await self._failed(told, scope, headers, request_id)
-        frame = [(b"x-request-id", request_id.encode()), _VARIES]
-        if "origin" in headers:
-            frame += self._cors(headers["origin"])
+        path = scope["path_params"].get("path", "")
+        frame = framing.frame(path, request_id, headers, self._ports.origins)
         if len(response.body) >= content.WORTH and _to_be_packed(response, headers):
             frame.append(_PACKED)
             response = replace(response, body=await content.packed(response.body))
@@ -108,17 +95,6 @@ class FhirDoor:
         await send_answer(send, receive, response, frame, without_body=without_body)
         seconds = time.perf_counter() - begun
         self._ports.metrics.answered("fhir", scope["method"], response.status, seconds)
-
-    def _cors(self, origin: str) -> list[Header]:
-        """Give what lets an app of another origin read the answer, where that origin may."""
-        if not self._ports.origins.fullmatch(origin):
-            return []
-        exposed = ", ".join(EXPOSED).encode()
-        return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", exposed),
-            (b"vary", b"origin"),
-        ]
 
     async def _failed(
         self,
@@ -129,11 +105,11 @@ class FhirDoor:
     ) -> FhirResponse:
         """Give the OperationOutcome of a failure, in the form asked for."""
         if isinstance(fault, StoreUnavailable):
-            fault = Unavailable(fault.told)
+            fault = Unavailable(fault.told, issue=fault.issue)
         failed = answer.failed(fault)
         if isinstance(fault, Unauthorised):
             self._tell_refused(scope, request_id)
-            failed = replace(failed, headers=_CHALLENGE)
+            failed = replace(failed, headers={"WWW-Authenticate": fault.challenge(_REALM)})
         body = scope.get(_TOLD_IN_BODY, ())
         form = negotiation.asked_for_error(scope["query_string"], headers, body)
         return await rendering.told(failed, form)
@@ -177,8 +153,8 @@ class FhirDoor:
         if request.brought is not None:
             with request.brought.file:
                 return await self._binary(context, request)
-        query = (*scope.get(_TOLD_IN_BODY, ()), *request.query)
-        form = negotiation.asked(request.path, query, headers)
+        told = scope.get(_TOLD_IN_BODY, ())
+        form = negotiation.asked(request.path, request.query, headers, told)
         response = await dispatch(context, request)
         return await rendering.answered(request, response, form)
 
@@ -217,6 +193,7 @@ class FhirDoor:
                 )
                 return await binary.taken(request, brought)
             body = await content.read(receive, headers, self._ports.max_body)
+            body = body.removeprefix(_MARK)
             scope[_TOLD_IN_BODY] = negotiation.told_in_body(path, body)
             if body and negotiation.brings_xml(scope["method"], path, headers):
                 body = await rendering.read_xml(body)
@@ -227,7 +204,7 @@ class FhirDoor:
 def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
     """Parse a query; raises Invalid."""
     try:
-        return tuple(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+        return percent.pairs(query.decode("ascii"))
     except ValueError:
         raise Invalid("The query is not percent-encoded UTF-8") from None
 
@@ -237,10 +214,3 @@ def _to_be_packed(response: FhirResponse, headers: Mapping[str, str]) -> bool:
     if response.status == _PART or not content.wants_gzip(headers):
         return False
     return content.packable(response.media_type)
-
-
-def _request_id(given: str | None) -> str:
-    """Give the caller's request id if it is harmless, else one of ours."""
-    if given and len(given) <= _MAX_ID and _SAFE_ID.issuperset(given):
-        return given
-    return identifiers.hexadecimal()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.http import media_ranges
 from fhir_server.http.media_ranges import Weight
-from resources.outcome import NotAcceptable, NotSupported, UnsupportedMediaType
+from resources.outcome import Invalid, NotAcceptable, NotSupported, UnsupportedMediaType
 
 JSON = "application/fhir+json"
 XML = "application/fhir+xml"
@@ -16,6 +16,7 @@ _XML_TYPES = frozenset({XML, "application/xml", "text/xml"})
 _JSON_TYPES = frozenset({JSON, "application/json", "text/json"})
 _NDJSON_NAMES = frozenset({"application/fhir+ndjson", "application/ndjson", "ndjson"})
 _FILES = "_async/"
+_RENDERING = ("_format", "_pretty")
 _FORM = "application/x-www-form-urlencoded"
 _JSON_PATCH = "application/json-patch+json"
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -37,11 +38,27 @@ class Form(NamedTuple):
 PLAIN = Form()
 
 
-def asked(path: str, query: Query, headers: Mapping[str, str]) -> Form:
-    """Give the form that a request wants its answer in; raises NotAcceptable or NotSupported.
+def asked(path: str, query: Query, headers: Mapping[str, str], body: Query = ()) -> Form:
+    """Give the form that a request wants its answer in; raises NotAcceptable, NotSupported or Invalid.
 
-    _format goes before Accept. Below _async/ there are also the files of exports, which are NDJSON.
+    _format goes before Accept, and what `body` says before the query. Below _async/ there are also the files
+    of exports, which are NDJSON.
     """
+    if query or body:
+        for pairs in (query, body):
+            _refuse_twice(pairs)
+        query = (*body, *query)
+    return _asked(path, query, headers)
+
+
+def _refuse_twice(pairs: Query) -> None:
+    """Refuse _format or _pretty that comes twice: one of the two would go unheard."""
+    for name in _RENDERING:
+        if sum(pair[0] == name for pair in pairs) > 1:
+            raise Invalid(f"{name} comes once", issue="value")
+
+
+def _asked(path: str, query: Query, headers: Mapping[str, str]) -> Form:
     accept = headers.get("accept", "")
     if not query:
         form = _accepted(accept)
@@ -75,7 +92,7 @@ def asked_for_error(query: bytes, headers: Mapping[str, str], body: Query = ()) 
     pairs = (*body, *_rendering(query))
     told = [pair for pair in pairs if pair[0] == "_format" or pair[1] == "true"]
     try:
-        return asked("", told, headers)
+        return _asked("", told, headers)
     except NotAcceptable:
         return PLAIN
 
@@ -100,7 +117,7 @@ def wants_content(accept: str, media_type: str) -> bool:
 
 def _rendering(query: bytes) -> Query:
     pairs = parse_qsl(query.decode("latin-1")) if query else ()
-    return tuple(pair for pair in pairs if pair[0] in {"_format", "_pretty"})
+    return tuple(pair for pair in pairs if pair[0] in _RENDERING)
 
 
 def searches(path: str) -> bool:
@@ -125,14 +142,23 @@ def brings_xml(method: str, path: str, headers: Mapping[str, str]) -> bool:
     if (kind == _FORM and searches(path)) or (kind == _JSON_PATCH and method == "PATCH"):
         _refuse_parameters(parameters)
         return False
-    if kind == "application/xml-patch+xml":
-        raise UnsupportedMediaType(
-            f"XML Patch is not offered; send a JSON Patch, or a FHIRPath Patch as {JSON} or {XML}"
-        )
     if kind not in _XML_TYPES | _JSON_TYPES:
-        raise UnsupportedMediaType(f"A body is sent as {JSON} or {XML}")
+        raise _not_read(kind, method, path)
     _refuse_parameters(parameters)
     return kind in _XML_TYPES
+
+
+def _not_read(kind: str, method: str, path: str) -> UnsupportedMediaType:
+    """Give the refusal of a body's format, which names those that are read in its place."""
+    if searches(path):
+        return UnsupportedMediaType(f"_search takes {_FORM}", accept=_FORM)
+    if method != "PATCH":
+        return UnsupportedMediaType(f"A body is sent as {JSON} or {XML}", accept=f"{JSON}, {XML}")
+    not_offered = "XML Patch is not offered. " if kind == "application/xml-patch+xml" else ""
+    return UnsupportedMediaType(
+        f"{not_offered}A patch is a JSON Patch ({_JSON_PATCH}), or a FHIRPath Patch as {JSON} or {XML}",
+        accept_patch=f"{_JSON_PATCH}, {JSON}, {XML}",
+    )
 
 
 def _refuse_parameters(parameters: Sequence[str]) -> None:

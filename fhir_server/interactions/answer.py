@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from email.utils import formatdate
 
 from fhir_server.context import Context
@@ -10,7 +10,14 @@ from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store import marks
 from fhir_server.store.port import Key, Version
 from resources.model import Resource, parse, serialise
-from resources.outcome import FhirError, Issue, MethodNotAllowed, NotSupported, operation_outcome
+from resources.outcome import (
+    FhirError,
+    Issue,
+    MethodNotAllowed,
+    NotSupported,
+    UnsupportedMediaType,
+    operation_outcome,
+)
 
 _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 _PREFERENCE = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*(?:"|$))+')
@@ -125,7 +132,11 @@ def _outcome(context: Context, version: Version) -> Resource:
 
 def failed(error: FhirError) -> FhirResponse:
     """Answer an error with its OperationOutcome."""
-    headers = {"Allow": error.allow} if isinstance(error, MethodNotAllowed) else {}
+    headers: Mapping[str, str] = {}
+    if isinstance(error, MethodNotAllowed):
+        headers = {"Allow": error.allow}
+    elif isinstance(error, UnsupportedMediaType):
+        headers = error.reads
     return FhirResponse(error.status, serialise(operation_outcome(error.issues)), headers)
 
 

@@ -21,17 +21,16 @@ async def batch(context: Context, request: FhirRequest, dispatch: Handler) -> Fh
     entries = _entries(context, resource)
     kind, wishes = resource.get("type"), answer.wishes(request)
     if kind == "transaction":
-        answers = await transaction.run(context, entries, wishes, dispatch)
-    elif kind == "batch":
+        done = await transaction.run(context, entries, wishes, dispatch)
+        body = bundle.response("transaction-response", done.answers)
+        return FhirResponse(200, body, changed=done.changed)
+    if kind == "batch":
         answers = [
             await _each(context, (entry, index, wishes), dispatch)
             for index, entry in enumerate(entries)
         ]
-    else:
-        raise Invalid(
-            "The Bundle's type is neither batch nor transaction", expression="Bundle.type"
-        )
-    return FhirResponse(200, bundle.response(f"{kind}-response", answers))
+        return FhirResponse(200, bundle.response("batch-response", answers))
+    raise Invalid("The Bundle's type is neither batch nor transaction", expression="Bundle.type")
 
 
 def _entries(context: Context, resource: Resource) -> list[dict[str, Any]]:

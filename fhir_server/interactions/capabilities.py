@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fhir_server.context import Context
 from fhir_server.interactions import answer, packages
 from fhir_server.interactions.packages import Record
-from fhir_server.interactions.part import NAMES, part
+from fhir_server.interactions.part import NAMES, one_of
 from fhir_server.message import FhirRequest, FhirResponse
 from resources.model import Resource, parse, serialise
 from resources.outcome import Invalid
@@ -39,18 +39,17 @@ async def capabilities(context: Context, request: FhirRequest) -> FhirResponse:
     304 where the caller has it by its ETag. Raises Invalid for a mode that R4 does not have.
     """
     answer.only(context, request, {"mode", *NAMES})
-    mode = next((value for name, value in request.query if name == "mode"), "full")
-    if mode not in _MODES:
-        raise Invalid(f"mode takes one of {', '.join(_MODES)}", issue="value")
+    modes = [value for name, value in request.query if name == "mode"] or ["full"]
+    mode = modes[0]
+    if mode not in _MODES or len(modes) > 1:
+        raise Invalid(f"mode comes once and takes one of {', '.join(_MODES)}", issue="value")
     services = context.services
     if mode == "terminology":
         whole = services.terminology(context.base)
     else:
         whole = _with(services.capabilities(context.base), await packages.listed(context))
     type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
-    asked = part(context, request.query, (type_,))
-    if asked.mode == "count":
-        raise Invalid("_summary=count is for searches")
+    asked = one_of(context, request, (type_,))
     if mode == "normative":
         whole = serialise(_normative(parse(whole)))
     return _given(request, asked.of(context, whole))

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
 
+from fhir_server import percent
 from fhir_server.context import Context
 from fhir_server.interactions.knowing import knowing
 from fhir_server.search import limits, parse
@@ -26,7 +26,7 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
     Raises Invalid for what is not percent-encoded UTF-8.
     """
     try:
-        return tuple(parse_qsl(_parted(text)[1], keep_blank_values=True, errors="strict"))
+        return percent.pairs(_parted(text)[1])
     except ValueError:
         raise Invalid("The condition is not percent-encoded UTF-8") from None
 
@@ -42,7 +42,7 @@ async def plan(context: Context, type_: str, text: str) -> Plan:
 
     A type may stand before the query, but no other than the one that it is for.
     """
-    named = _parted(text)[0].removeprefix(f"{context.base}/").strip("/")
+    named = context.below(_parted(text)[0]).strip("/")
     if named not in {"", type_}:
         raise Invalid(f"The condition is for another type than {type_}", issue="value")
     return await plan_of(context, type_, pairs(text))

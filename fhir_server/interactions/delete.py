@@ -86,8 +86,8 @@ async def _all_removed(
         demanded(request, version.key, version)
     changes = tuple(deletion(version.key) for version in found)
     await referential.refuse(context, changes)
-    await _commit(context, request, changes, tuple(unchanged(version) for version in found))
-    return _told(request, FhirResponse(204), f"{len(found)} resources were deleted")
+    guards = tuple(unchanged(version) for version in found)
+    return removed(request, await _commit(context, request, changes, guards))
 
 
 def unchanged(version: Version) -> VersionIs:
@@ -106,8 +106,7 @@ async def _removed(
     key = existing.key
     conditions = (*guards, *demanded(request, key, existing))
     await referential.refuse(context, (deletion(key),))
-    version = (await _commit(context, request, (deletion(key),), conditions))[0]
-    return removed(request, version)
+    return removed(request, await _commit(context, request, (deletion(key),), conditions))
 
 
 async def _commit(
@@ -134,8 +133,13 @@ def _told(request: FhirRequest, done: FhirResponse, text: str) -> FhirResponse:
     return replace(done, status=200, body=serialise(information(text)))
 
 
-def removed(request: FhirRequest, version: Version) -> FhirResponse:
-    """Answer a deletion, with the outcome that Prefer asks for."""
+def removed(request: FhirRequest, versions: Sequence[Version]) -> FhirResponse:
+    """Answer a deletion, of one or of several, with the outcome that Prefer asks for."""
+    gone = tuple([("DELETE", version.reference) for version in versions])
+    if len(versions) > 1:
+        several = FhirResponse(204, written=versions[0].updated, changed=gone)
+        return _told(request, several, f"{len(versions)} resources were deleted")
+    version = versions[0]
     etag = {"ETag": f'W/"{version.version_id}"'}
-    done = FhirResponse(204, b"", etag, written=version.updated)
+    done = FhirResponse(204, b"", etag, written=version.updated, changed=gone)
     return _told(request, done, f"Deleted as version {version.version_id}")

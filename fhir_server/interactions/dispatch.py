@@ -5,7 +5,7 @@ What only chooses is no coroutine: it gives the one that answers, so that a choi
 
 from collections.abc import Awaitable
 
-from fhir_server.context import Context, Handler, Route
+from fhir_server.context import UNALTERED, Context, Handler, Route
 from fhir_server.interactions import (
     answer,
     batch,
@@ -28,6 +28,8 @@ _ASYNC = "_async"
 _READS = "GET, HEAD"
 _STATEMENT = "metadata"
 _PLACES = frozenset({"_history", "_search"})
+_NARROW = frozenset({_STATEMENT, *UNALTERED})
+"""What stands first in places that take fewer methods than others."""
 _UNCHANGING = frozenset({"GET", "HEAD"})
 
 
@@ -69,8 +71,8 @@ def _answered(  # noqa: PLR0911 - one return a method
         return _operation(context, request, parts)
     if answer.later(request) and (defer := _deferring(context, request, parts)):
         return defer(context, request)
-    if parts and (parts[0] == _STATEMENT or parts[-1] in _PLACES):
-        _refuse_method(request.method, parts)
+    if parts and (parts[0] in _NARROW or parts[-1] in _PLACES):
+        _refuse_method(context, request.method, parts)
     match request.method:
         case "GET" | "HEAD":
             return _get(context, request, parts)
@@ -100,6 +102,10 @@ def _allowed(parts: list[str]) -> str:  # noqa: PLR0911 - one return a URL form
             return ""  # before the forms that these would be taken for
         case ["metadata" | "_history"] | [_, "_history"]:
             return _READS
+        case [type_] if type_ in UNALTERED:
+            return f"{_READS}, POST"
+        case [type_, _] if type_ in UNALTERED:
+            return f"{_READS}, PUT"  # which may create
         case [_]:
             return f"{_READS}, POST, PUT, PATCH, DELETE"
         case [_, _]:
@@ -110,8 +116,13 @@ def _allowed(parts: list[str]) -> str:  # noqa: PLR0911 - one return a URL form
             return ""
 
 
-def _refuse_method(method: str, parts: list[str]) -> None:
-    """Refuse what metadata, _history and _search do not take, before they are taken for a type or an id."""
+def _refuse_method(context: Context, method: str, parts: list[str]) -> None:
+    """Refuse what metadata, _history, _search and what is never altered do not take.
+
+    That is before they are taken for a type or an id. Our own edges may alter what nobody else does.
+    """
+    if context.keep_unchanged and parts[0] in UNALTERED:
+        return
     if method not in _allowed(parts).split(", "):
         raise _not_offered(parts)
 
@@ -122,6 +133,8 @@ def _not_offered(parts: list[str]) -> FhirError:
     if not allow:
         return NotFound("Nothing has this URL")
     place = parts[-1] if parts and parts[-1] in {_STATEMENT, *_PLACES} else "This place"
+    if parts and parts[0] in UNALTERED:
+        place = f"{parts[0]} resources stay as they are: {place.lower()}"
     return MethodNotAllowed(f"{place} takes {allow}", allow=allow)
 
 
@@ -132,7 +145,7 @@ def _deferring(context: Context, request: FhirRequest, parts: list[str]) -> Hand
     """
     if parts == ["metadata"]:
         return None
-    read = request.method == "GET"
+    read = request.method in _UNCHANGING
     searched = request.method == "POST" and (not parts or parts[-1] == "_search")
     if context.services.defer is not None and (read or searched):
         return context.services.defer
@@ -228,8 +241,8 @@ def _delete(context: Context, request: FhirRequest, parts: list[str]) -> Awaitab
 
 def _operation(context: Context, request: FhirRequest, parts: list[str]) -> Awaitable[FhirResponse]:
     route = _route(context, parts)
-    if request.method not in {"GET", "POST"} or (request.method == "GET" and route.affects_state):
-        allow = "POST" if route.affects_state else "GET, POST"
+    allow = "POST" if route.affects_state else f"{_READS}, POST"
+    if request.method not in allow.split(", "):
         raise MethodNotAllowed(f"${route.code} takes {allow}", allow=allow)
     return route.answer(context, request)
 
@@ -238,7 +251,7 @@ def _route(context: Context, parts: list[str]) -> Route:
     level = ("system", "type", "instance")[min(len(parts) - 1, 2)]
     code = parts[-1][1:]
     for route in context.services.operations.get(code, ()) if code != _ASYNC else ():
-        typed = level == "system" or parts[0] in route.types or not route.types
+        typed = level == "system" or route.on(parts[0])
         if level in route.levels and typed and len(parts) <= 3:
             return route
     raise NotFound("There is no such operation here", issue="not-supported")

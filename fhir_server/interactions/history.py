@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from fhir_server.context import Context
 from fhir_server.interactions import answer, reach
-from fhir_server.interactions.part import NAMES, Part, part
+from fhir_server.interactions.part import NAMES, Part, one_of
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.search.expression import Cursor
@@ -26,10 +26,8 @@ async def history(
 ) -> FhirResponse:
     """Give versions newest first, a page at a time; each is in the caller's reach or absent."""
     await _may(context, type_, id_)
-    asked = _asked(context, request)
-    shown_as = part(context, request.query, (type_,) if type_ else ())
-    if shown_as.mode == "count":
-        raise Invalid("_summary=count is for searches")
+    shown_as = one_of(context, request, (type_,) if type_ else ())
+    asked = shown_as.used(_asked(context, request))
     place = "/".join(part for part in (type_, id_, "_history") if part)
     page, since = _page(context, dict(asked), place)
     found = await _versions(context, Scope(context.tenant, type_, id_), page, since)

@@ -44,6 +44,13 @@ Conditions = dict[tuple[str, frozenset[Expression]], Step]
 
 
 _TYPE_AND_ID = 2
+_UNFIT = "The entry's url does not fit its method"
+_NO_ENTRIES: Mapping[str, str] = {
+    "": "A transaction carries out no other Bundle",
+    "$": "An operation in a transaction is a GET",
+    "_": "A search in a transaction is a GET",
+}
+"""What a POST is of by the first letter of its last part, where it is none to create."""
 
 
 def place(step: Step) -> str:
@@ -62,6 +69,7 @@ async def known(context: Context, steps: Sequence[Step]) -> Known:
 async def identify(context: Context, step: Step, conditions: Conditions, there: Known) -> None:
     """Find the key that an entry writes to, by its URL, its condition or a new id."""
     parts = step.request.path.split("/")
+    _refuse_place(step, parts)
     writing.known_type(context, parts[0])
     refuse_misplaced(step.request)
     if len(parts) > 1 or step.request.method == "POST":
@@ -87,9 +95,18 @@ async def identify(context: Context, step: Step, conditions: Conditions, there: 
         case "DELETE", [type_] if step.request.query:
             await _conditional_delete(context, step, type_)
         case _:
-            raise Invalid(
-                "The entry's url does not fit its method", expression=f"{place(step)}.request.url"
-            )
+            raise _misplaced(step, _UNFIT)
+
+
+def _refuse_place(step: Step, parts: Sequence[str]) -> None:
+    """Refuse what writes no resource, before its place is taken for a type of one."""
+    if parts[-1][:1] in {"", "$", "_"}:
+        told = _NO_ENTRIES.get(parts[-1][:1], _UNFIT) if step.request.method == "POST" else _UNFIT
+        raise _misplaced(step, told)
+
+
+def _misplaced(step: Step, told: str) -> Invalid:
+    return Invalid(told, expression=f"{place(step)}.request.url")
 
 
 async def _create(context: Context, step: Step, type_: str, conditions: Conditions) -> None:
@@ -129,6 +146,7 @@ async def _conditional_update(
     context: Context, step: Step, type_: str, conditions: Conditions
 ) -> None:
     context.require(type_, "s")
+    context.refuse_to_alter(type_)
     plan = await conditional.plan_of(context, type_, step.request.query)
     match = await conditional.one(context, plan)
     if match is None:
@@ -206,6 +224,11 @@ def keys_of(step: Step) -> Sequence[Key]:
     """Give the keys that an entry writes to, or has found to be there already."""
     first = () if step.key is None else (step.key,)
     return (*first, *(change.key for change in step.more))
+
+
+def changes_of(step: Step) -> Sequence[Change]:
+    """Give what an entry writes, none where there is nothing to write."""
+    return () if step.change is None else (step.change, *step.more)
 
 
 def deleted(steps: Iterable[Step]) -> frozenset[Key]:

@@ -1,27 +1,28 @@
 """Links inside a transaction: full URLs of its entries to references (FHIR R4 bundle.html#references).
 
 A link stands in reference, uri, url, oid or uuid elements as the whole string, and in narrative as the
-value of href or src. A canonical is left alone, as the specification says, and so are the entries of a
-Bundle that an entry brings: they have full URLs of their own.
+href of an a or the src of an img (narrative_links.py). A canonical is left alone, as the specification says,
+and so are the entries of a Bundle that an entry brings: they have full URLs of their own.
 """
 
 import functools
-import html
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fhir_server.interactions import narrative_links
 from resources.definitions import Definitions
 from resources.model import Resource
 
 LINKED: Final = frozenset({"uri", "url", "oid", "uuid"})
 """The types of the elements that a link may be the whole of, beside Reference.reference."""
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 FREE: Final = frozenset({"uri", "url"})
 """Those of them whose format a reference keeps to: no oid and no uuid does."""
-_ATTRIBUTE = re.compile(r"""(?<=\s)((?:href|src)\s*=\s*)(?:"([^"]+)"|'([^']+)')""")
 _BUNDLE = ("Bundle", "entry")
 _REFERENCE = ("Reference", "reference")
 _RESOURCE = "Resource"
@@ -31,11 +32,16 @@ _SERVICE = re.compile(r"^(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}$")
 
 
 class Links(Struct, frozen=True):
-    """The references that stand for full URLs, and the definitions that say where links may stand."""
+    """The references that stand for full URLs, and the definitions that say where links may stand.
+
+    `firsts` has, of those full URLs whose entries make a resource, the version that the entry's has where it
+    comes from, "" where that is not told: here it becomes version 1.
+    """
 
     definitions: Definitions
     targets: Mapping[str, str]
     codes: frozenset[str] = LINKED
+    firsts: Mapping[str, str] = NONE
 
     def linked(self, resource: Resource, full_url: str = "") -> Resource:
         """Give a resource that was sent under a full URL with every link replaced.
@@ -75,20 +81,25 @@ class Links(Struct, frozen=True):
         if kind is str and linked:
             return self._target(value, service)
         if kind is str and below == _NARRATIVE:
-            return _ATTRIBUTE.sub(lambda found: self._attribute(found, service), value)
+            return narrative_links.replaced(value, lambda link: self._target(link, service))
         return value
-
-    def _attribute(self, found: re.Match[str], service: str) -> str:
-        """Give an attribute of a narrative with the reference that stands for its link."""
-        link = html.unescape(found[2] or found[3])
-        target = self._target(link, service)
-        return found[0] if target is link else f'{found[1]}"{html.escape(target)}"'
 
     def _target(self, value: str, service: str) -> str:
         """Give the reference that stands for a link, a fragment kept; the link itself where none does."""
         url, hash_, fragment = value.partition("#")
         found = self.targets.get(url) or (service and self.targets.get(service + url))
+        if not found and "/_history/" in url:
+            found = self._versioned(url) or (service and self._versioned(service + url))
         return f"{found}{hash_}{fragment}" if found else value
+
+    def _versioned(self, url: str) -> str:
+        """Give what stands for the URL of a version, matched without that; empty where nothing does.
+
+        It names a version only where it is the entry's, and it can be known which that becomes.
+        """
+        whole, _, version = url.rpartition("/_history/")
+        found = self.targets.get(whole, "")
+        return f"{found}/_history/1" if found and self.firsts.get(whole) in {"", version} else found
 
 
 @functools.lru_cache(4096)
@@ -118,17 +129,23 @@ def references(definitions: Definitions, resource: Resource) -> Iterator[dict[st
 
     Those in the entries of a Bundle are its own, and left out, as is what the definitions do not know.
     """
-    pending: list[tuple[Any, str]] = [(resource, _RESOURCE)]
+    return (element for _, element in located(definitions, resource))
+
+
+def located(definitions: Definitions, resource: Resource) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the same elements, each with where it stands below the resource, e.g. performer[0]."""
+    pending: list[tuple[str, Any, str]] = [("", resource, _RESOURCE)]
     while pending:
-        value, path = pending.pop()
+        where, value, path = pending.pop()
         if type(value) is list:
-            pending += [(part, path) for part in value]
+            pending += [(f"{where}[{n}]", part, path) for n, part in enumerate(value)]
         elif type(value) is dict:
             inside = str(value.get("resourceType", path)) if path == _RESOURCE else path
             if inside == _REFERENCE[0] and type(value.get("reference")) is str:
-                yield value
+                yield where[1:], value
             known = _members(definitions, inside, frozenset())
-            pending += [(part, known[name][0]) for name, part in value.items() if name in known]
+            parts = ((f"{where}.{name}", part, name) for name, part in value.items())
+            pending += [(at, part, known[name][0]) for at, part, name in parts if name in known]
 
 
 def conditional_references(

@@ -62,6 +62,7 @@ async def matching(context: Context, request: FhirRequest, type_: str) -> tuple[
     """Give the one that a conditional patch is for, and the precondition that it stays the only one."""
     context.require(type_, "u")
     context.require(type_, "s")
+    context.refuse_to_alter(type_)
     plan = await conditional.plan_of(context, type_, request.query)
     match = await conditional.one(context, plan)
     if match is None:
@@ -77,7 +78,8 @@ def read(context: Context, request: FhirRequest) -> Apply:
         return lambda resource: json_patch.apply(resource, operations)
     if kind not in _FHIR or request.body.lstrip()[:1] == b"[":
         raise UnsupportedMediaType(
-            f"A patch is a JSON Patch ({JSON_PATCH}) or a FHIRPath Patch, which is a Parameters resource"
+            f"A patch is a JSON Patch ({JSON_PATCH}) or a FHIRPath Patch, which is a Parameters resource",
+            accept_patch=f"{JSON_PATCH}, application/fhir+json, application/fhir+xml",
         )
     parameters = model.received(request.body)
     if parameters["resourceType"] != "Parameters":

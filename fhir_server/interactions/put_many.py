@@ -11,7 +11,7 @@ from fhir_server.interactions import answer, referential, writing
 from fhir_server.interactions.update import refuse_id, refuse_part, same
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Change, Version
-from resources.model import Resource, parse, serialise
+from resources.model import Resource, parse
 from resources.outcome import Forbidden
 
 _PART: Final = b"SUBSETTED"
@@ -58,15 +58,6 @@ async def _tell(context: Context, versions: Sequence[Version]) -> None:
     audit = context.services.audit
     if audit is None or not versions:
         return
-    asked = [{"request": {"method": "PUT", "url": v.key.reference}} for v in versions]
-    places = [f"{v.key.reference}/_history/{v.version_id}" for v in versions]
-    answered = [{"response": {"status": "200", "location": place}} for place in places]
-    request = FhirRequest("POST", "", body=_bundle("transaction", asked))
-    audit.interaction(
-        context, request, FhirResponse(200, _bundle("transaction-response", answered))
-    )
+    changed = tuple([("PUT", version.reference) for version in versions])
+    audit.interaction(context, FhirRequest("POST", ""), FhirResponse(200, changed=changed))
     await audit.synced()
-
-
-def _bundle(kind: str, entries: Sequence[Resource]) -> bytes:
-    return serialise({"resourceType": "Bundle", "type": kind, "entry": list(entries)})

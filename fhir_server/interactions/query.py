@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
+from fhir_server import percent
 from fhir_server.context import Context
 from fhir_server.interactions import answer
 from fhir_server.interactions.knowing import knowing
 from fhir_server.interactions.mark import Mark, hashed, mark, query_of
 from fhir_server.interactions.part import Part, part
-from fhir_server.interactions.shaping import Ignore, shape
+from fhir_server.interactions.shaping import shape
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest
 from fhir_server.search import fulltext, limits, parse
 from fhir_server.search.expression import Branch, Expression, Plan, both
 from fhir_server.search.full_text_values import UNREAD
 from fhir_server.search.parse import Criterion, Inclusion
-from fhir_server.search.unknown import UnknownParameter
+from fhir_server.search.unknown import Ignore, UnknownParameter
 from resources.outcome import Forbidden, Invalid, Issue, NotFound, UnsupportedMediaType
 
 _FORM = "application/x-www-form-urlencoded"
@@ -92,8 +92,8 @@ async def asked(context: Context, request: FhirRequest, place: Place) -> Asked:
         used, wheres = _wheres(context, types, place, query, ignore)
     shaped = shape(context, types, query, ignore)
     plan = Plan(context.tenant, tuple(map(Branch, types, wheres)), shaped.sort)
-    wanted = part(context, query.controls, types if place.type else ())
-    used += [*shaped.used, *dict.fromkeys(p for p in pairs if p[0] in parse.RENDERING)]
+    wanted = part(context, query.controls, ignore, types, beyond=bool(shaped.inclusions))
+    used += [*wanted.used(shaped.used), *dict.fromkeys(p for p in pairs if p[0] in parse.RENDERING)]
     if begun is not None and begun.search and begun.search != hashed(used):
         raise Invalid("The page's cursor is of another search", issue="value")
     hidden = request.method == "POST" or bool(begun and not begun.search)
@@ -202,9 +202,9 @@ def _pairs(request: FhirRequest) -> tuple[tuple[str, str], ...]:
         return request.query
     kind = request.headers.get("content-type", _FORM).partition(";")[0].strip().lower()
     if kind != _FORM:
-        raise UnsupportedMediaType(f"_search takes {_FORM}")
+        raise UnsupportedMediaType(f"_search takes {_FORM}", accept=_FORM)
     try:
-        form = parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict")
+        form = percent.pairs(request.body.decode())
     except ValueError:
-        raise Invalid("The form is not UTF-8") from None
+        raise Invalid("The form is not percent-encoded UTF-8") from None
     return (*request.query, *form)

@@ -105,7 +105,7 @@ async def _attached(context: Context, key: Key) -> bool:
     owner = context.services.planner.parameters.get(_OWNER, "location")
     if owner is None or not context.access.grants_for(_OWNER, "r"):
         return False
-    places = (key.reference, f"{context.base}/{key.reference}")
+    places = (key.reference, *(f"{base}/{key.reference}" for base in context.bases))
     named = Or(tuple(Uri(atom.name, place) for atom in owner.atoms for place in places))
     allowed = context.services.planner.allowed(_OWNER, context.access, "r")
     plan = Plan(context.tenant, (Branch(_OWNER, And((named, allowed))),), limit=1)
@@ -120,7 +120,7 @@ async def refuse_borrowed(context: Context, change: Change) -> None:
     if change.key.type != _OWNER or context.access.granted(_BINARY, "r"):
         return
     for value in change.values.uris:
-        place = value.value.removeprefix(f"{context.base}/")
+        place = context.below(value.value)
         kind, _, id_ = place.partition("/")
         if kind == _BINARY and not await _readable(context, id_):
             raise Forbidden("The content that is attached is out of this token's reach")
@@ -143,7 +143,7 @@ async def _lent(context: Context, key: Key, body: bytes | None) -> bool:
     if not context_of:
         return await _attached(context, key)
     named = context_of.get("reference")
-    parts = str(named or "").removeprefix(f"{context.base}/").split("/")
+    parts = context.below(str(named or "")).split("/")
     if len(parts) < _TYPE_AND_ID or parts[0] not in context.services.definitions.resource_types:
         return False
     if parts[0] == _BINARY or not context.access.grants_for(parts[0], "r"):

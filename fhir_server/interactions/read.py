@@ -1,14 +1,18 @@
 """Interactions read and vread: https://hl7.org/fhir/R4/http.html#read and #vread"""
 
+import re
+
 from fhir_server.context import Context
 from fhir_server.interactions import answer, http_dates, reach
-from fhir_server.interactions.part import NAMES, WHOLE, Part, part
+from fhir_server.interactions.part import NAMES, WHOLE, Part, one_of
 from fhir_server.interactions.writing import known_type
 from fhir_server.message import FhirRequest, FhirResponse
 from fhir_server.store.port import Version
-from resources.outcome import Gone, Invalid, NotFound
+from resources.outcome import Gone, NotFound
 
 _SECOND = 1_000
+_VERSION = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+"""A version id as this server gives them: 007 is another one than 7, and there is none."""
 
 
 async def read(context: Context, request: FhirRequest, type_: str, id_: str) -> FhirResponse:
@@ -27,7 +31,7 @@ async def vread(
     asked = _part(context, request, type_)
     key = answer.key(context, type_, id_)
     context.require(type_, "r")
-    number = int(version_id) if version_id.isascii() and version_id.isdigit() else 0
+    number = int(version_id) if _VERSION.fullmatch(version_id) else 0
     version = await context.services.store.vread(key, number) if 0 < number < 2**31 else None
     if version is not None and not await reach.visible(context, version, "r"):
         version = None
@@ -38,10 +42,7 @@ def _part(context: Context, request: FhirRequest, type_: str) -> Part:
     if not request.query:
         return WHOLE
     answer.only(context, request, NAMES)
-    asked = part(context, request.query, (type_,))
-    if asked.mode == "count":
-        raise Invalid("_summary=count is for searches")
-    return asked
+    return one_of(context, request, (type_,))
 
 
 def _given(

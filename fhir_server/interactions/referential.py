@@ -4,19 +4,25 @@ They look at the store just before the commit, so a racing writer may still leav
 the rules keep order, they are no lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Final
 
 from fhir_server.context import Context
-from fhir_server.interactions import profiles, reach
-from fhir_server.search.expression import Branch, Or, Plan, Reference
+from fhir_server.interactions import linking, profiles, reach
+from fhir_server.search import expression
+from fhir_server.search.expression import Branch, Or, Plan
 from fhir_server.search.grants import WITHOUT_PATIENT_DATA
 from fhir_server.store.port import Change, Key
+from resources import reference
+from resources.model import parse
 from resources.outcome import Conflict, Unprocessable
+from resources.reference import Reference
 
 NOWHERE: Final[Mapping[Key, str]] = MappingProxyType({})
+_VERSIONED = b"/_history/"
+_DIGITS = 9
 _TELLS_ONLY = frozenset({"AuditEvent"})
 """That a resource was looked at is no reason to keep it."""
 
@@ -47,13 +53,59 @@ async def _unresolved(
     wanted = _referred(context, changes)
     missing = wanted.keys() - written
     found = await _found(context, missing - deleted)
-    for key in missing - found:
-        by = wanted[key]
-        raise Unprocessable(
-            f"A reference of {by.type} leads to a {key.type} that does not exist here",
-            issue="not-found",
-            expression=places.get(by, by.type),
-        )
+    if gone := missing - found:
+        key = next(key for key in wanted if key in gone)
+        change = next(change for change in changes if change.key == wanted[key])
+        named = [
+            at for at, one in _local(context, change) if f"{one.type}/{one.id}" == key.reference
+        ]
+        raise _leads_nowhere(change.key, key.type, places, named[0] if named else "")
+    for change in changes:
+        if change.body is not None and _VERSIONED in change.body.tail:
+            await _refuse_versions(context, change, places, written)
+
+
+async def _refuse_versions(
+    context: Context, change: Change, places: Mapping[Key, str], written: AbstractSet[Key]
+) -> None:
+    """Refuse references to versions that are not there."""
+    for where, named in _local(context, change):
+        if named.version and not await _is_version(context, named, written):
+            raise _leads_nowhere(change.key, named.type, places, where)
+
+
+def _leads_nowhere(by: Key, type_: str, places: Mapping[Key, str], where: str) -> Unprocessable:
+    """Give the refusal of a reference by one resource to a type, with where it stands in it, if known."""
+    place = f"{places[by]}.resource" if by in places else by.type
+    return Unprocessable(
+        f"A reference of {by.type} leads to a {type_} that does not exist here",
+        issue="not-found",
+        expression=f"{place}.{where}" if where else places.get(by, by.type),
+    )
+
+
+def _local(context: Context, change: Change) -> Iterator[tuple[str, Reference]]:
+    """Give the references to what is here in what a change writes, each with where it stands."""
+    resource = parse(change.body.at(1, 0)) if change.body is not None else {}
+    for where, element in linking.located(context.services.definitions, resource):
+        named = reference.parse(element["reference"], *context.bases)
+        if named.form == "local":
+            yield where, named
+
+
+async def _is_version(context: Context, named: Reference, written: AbstractSet[Key]) -> bool:
+    """Tell whether there is the version that a reference names, or it is the one that is written along."""
+    if not named.version.isdigit() or len(named.version) > _DIGITS:
+        return False
+    key, number = Key(context.tenant, named.type, named.id), int(named.version)
+    version = await context.services.store.vread(key, number)
+    if version is None:
+        current = await context.services.store.read(key) if key in written else None
+        return key in written and number == (current.version_id if current else 0) + 1
+    if version.body is None or named.type in WITHOUT_PATIENT_DATA:
+        return version.body is not None
+    readable = context.access.grants_for(named.type, "r")
+    return bool(readable) and await reach.visible(context, version, "r")
 
 
 def _referred(context: Context, changes: Sequence[Change]) -> dict[Key, Key]:
@@ -111,7 +163,7 @@ async def _referring(context: Context, key: Key, along: set[Key]) -> Key | None:
             for atom in parameter.atoms
         }
         if atoms:
-            nodes = tuple(Reference(atom, key.type, key.id) for atom in sorted(atoms))
+            nodes = tuple(expression.Reference(atom, key.type, key.id) for atom in sorted(atoms))
             branches.append(Branch(type_, Or(nodes)))
     plan = Plan(context.tenant, tuple(branches), limit=len(along) + 1)
     for match in await context.services.store.search(plan):

@@ -1,6 +1,6 @@
 """What shapes a result beside its criteria: rules of _sort, inclusions, _count, and what is used of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -8,11 +8,8 @@ from fhir_server.context import Context
 from fhir_server.interactions import include
 from fhir_server.search.expression import Sort
 from fhir_server.search.parse import Inclusion, Query, SortRule
-from fhir_server.search.unknown import UnknownParameter
+from fhir_server.search.unknown import Ignore, UnknownParameter
 from resources.outcome import Invalid
-
-Ignore = Callable[[UnknownParameter], None]
-"""Takes note of what lenient handling leaves out; raises it again under strict handling."""
 
 
 class Shape(Struct, frozen=True):

@@ -59,7 +59,7 @@ def _url(canonical: str) -> str:
 async def _stored(context: Context, wanted: Names) -> Sequence[Definition]:
     """Give what the tenant stores under the urls, all versions of each."""
     sets, systems = wanted
-    places = (reference.relative(name, context.base) for name in sets)
+    places = (reference.relative(name, *context.bases) for name in sets)
     local = tuple(p.removeprefix(f"{_SET}/") for p in places if p.startswith(f"{_SET}/"))
     branches = (
         Branch(_SET, Or((*_by_url(context, _SET, sets), *((Ids(local),) if local else ())))),

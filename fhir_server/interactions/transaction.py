@@ -1,8 +1,10 @@
 """A transaction: every entry resolved, then one commit, then the reads (FHIR R4 http.html#trules)."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from msgspec import structs
 
@@ -23,6 +25,7 @@ from fhir_server.interactions.identities import (
     Conditions,
     Step,
     body_of,
+    changes_of,
     deleted,
     identify,
     keys_of,
@@ -51,10 +54,20 @@ _AT_ONCE = 100
 _METHODS: Mapping[str, Method] = {"POST": "POST", "PUT": "PUT"}
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
 
+Written = Mapping[int, Sequence[Version]]
+"""The versions that the commit made, by entry; none for an entry that wrote nothing."""
+
+
+class Done(NamedTuple):
+    """What a transaction answers to each entry, and (method, reference) of each that wrote, for the trail."""
+
+    answers: list[Answered]
+    changed: tuple[tuple[str, str], ...]
+
 
 async def run(
     context: Context, entries: list[dict[str, Any]], wishes: dict[str, str], dispatch: Handler
-) -> list[Answered]:
+) -> Done:
     """Run all entries or none; raises what the first failing entry raises, naming it.
 
     Entries that race another writer of the same conditional identity are resolved again. `wishes` is the
@@ -62,19 +75,21 @@ async def run(
     """
     told = FhirRequest("PUT", "", (), {"prefer": wishes.get("prefer", "") + ", return=minimal"})
 
-    async def attempt() -> tuple[list[Step], dict[int, Version]]:
+    async def attempt() -> tuple[list[Step], Written]:
         steps = [Step(i, request_of(context, e, i, wishes), e) for i, e in enumerate(entries)]
         await _resolve(context, steps)
         await transaction_reads.refuse(context, steps, dispatch)
         return steps, await _commit(context, steps)
 
     steps, versions = await won(context, attempt)
-    return [
+    answers = [
         rendered(await transaction_reads.answered(context, step, dispatch), step.request.method)
         if transaction_reads.reads(step)
         else rendered(_answer(context, step, versions, told), step.request.method)
         for step in steps
     ]
+    writes = (step for step in steps if not transaction_reads.reads(step))
+    return Done(answers, tuple([one for step in writes for one in _changed(step, versions)]))
 
 
 async def _resolve(context: Context, steps: list[Step]) -> None:
@@ -110,6 +125,7 @@ async def _told(step: Step, work: Any) -> None:
 def _links(context: Context, steps: list[Step]) -> linking.Links:
     """Give the reference that stands for each entry's full URL."""
     links: dict[str, str] = {}
+    firsts: dict[str, str] = {}
     for step in steps:
         full_url = step.entry.get("fullUrl")
         if isinstance(full_url, str) and step.key is not None:
@@ -117,9 +133,18 @@ def _links(context: Context, steps: list[Step]) -> linking.Links:
                 raise Invalid(
                     "Two entries have the same fullUrl", expression=f"{place(step)}.fullUrl"
                 )
-            if full_url != f"{context.base}/{step.key.reference}":
+            if context.below(full_url) != step.key.reference:
                 links[full_url] = step.key.reference
-    return linking.Links(context.services.definitions, links)
+                if step.request.method == "POST" and not step.unchanged:
+                    firsts[full_url] = _version_sent(step)
+    return linking.Links(context.services.definitions, links, firsts=firsts)
+
+
+def _version_sent(step: Step) -> str:
+    """Give the version that an entry's resource has where it comes from, empty where it does not tell."""
+    meta = step.entry.get("resource", {}).get("meta")
+    version = meta.get("versionId") if isinstance(meta, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 async def _prepare(
@@ -186,21 +211,21 @@ async def _resolved(context: Context, linked: Resource, gone: frozenset[Key]) ->
 async def _found(context: Context, query: str, gone: frozenset[Key]) -> str:
     """Resolve a conditional reference to its one match that stays; raises PreconditionFailed otherwise."""
     type_ = query.partition("?")[0]
-    writing.known_type(context, type_)
+    if type_ not in context.services.definitions.resource_types:
+        raise Invalid("A conditional reference is a type of R4, a question mark and criteria")
     match = await conditional.one(context, await conditional.plan(context, type_, query))
     if match is None or match.key in gone:
         raise PreconditionFailed("A conditional reference matches nothing", issue="not-found")
     return match.key.reference
 
 
-async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
+async def _commit(context: Context, steps: list[Step]) -> Written:
     """Write every change at once; gives the versions by entry. Raises Overtaken."""
     written = [step for step in steps if step.change is not None]
-    changes = [step.change for step in written if step.change is not None]
+    changes = [change for step in written for change in changes_of(step)]
     if not changes:
         return {}
-    changes += [change for step in written for change in step.more]
-    places = {step.key: place(step) for step in written if step.key is not None}
+    places = {key: place(step) for step in written for key in keys_of(step)}
     await referential.refuse(context, changes, places)
     guards = [guard for step in steps for guard in step.guards]
     try:
@@ -209,7 +234,8 @@ async def _commit(context: Context, steps: list[Step]) -> dict[int, Version]:
         raise Overtaken from None
     except VersionConflict as conflict:
         raise _lost(steps, conflict) from None
-    return {step.index: version for step, version in zip(written, versions, strict=False)}
+    made = iter(versions)
+    return {s.index: tuple(itertools.islice(made, 1 + len(s.more))) for s in written}
 
 
 def _lost(steps: list[Step], conflict: VersionConflict) -> FhirError | Overtaken:
@@ -223,16 +249,26 @@ def _lost(steps: list[Step], conflict: VersionConflict) -> FhirError | Overtaken
     return fault
 
 
-def _answer(
-    context: Context, step: Step, versions: dict[int, Version], told: FhirRequest
-) -> FhirResponse:
+def _answer(context: Context, step: Step, versions: Written, told: FhirRequest) -> FhirResponse:
     """Answer an entry that writes, or found that there is nothing to write."""
     if step.alike is not None:
-        return answer.stored(context, told, versions[step.alike.index], 200)
+        return answer.stored(context, told, versions[step.alike.index][0], 200)
     if step.index not in versions:
         kept = step.existing
         return answer.stored(context, told, kept, 200) if kept else nothing(told)
-    version = versions[step.index]
+    made = versions[step.index]
     if step.request.method == "DELETE":
-        return removed(told, version)
-    return answer.stored(context, told, version, 200 if step.existing else 201)
+        return removed(told, made)
+    return answer.stored(context, told, made[0], 200 if step.existing else 201)
+
+
+def _changed(step: Step, versions: Written) -> Iterable[tuple[str, str]]:
+    """Give method and reference of what an entry wrote, or found to be there; else what it asked for."""
+    index = step.index if step.alike is None else step.alike.index
+    found = (step.existing,) if step.existing else ()
+    method = step.request.method
+    if made := versions.get(index, found):
+        return [(method, version.reference) for version in made]
+    if step.key is not None:
+        return [(method, step.key.reference)]
+    return [(method, f"{step.request.path}?{urlencode(step.request.query)}")]

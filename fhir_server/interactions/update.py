@@ -46,6 +46,7 @@ async def conditional_update(context: Context, request: FhirRequest, type_: str)
     """Update the one match, create where nothing matches; raises PreconditionFailed where several do."""
     resource = _resource(context, request, type_)
     context.require(type_, "s")
+    context.refuse_to_alter(type_)
     plan = await conditional.plan_of(context, type_, request.query)
 
     async def attempt() -> FhirResponse:

@@ -38,9 +38,9 @@ def _as_stored(context: Context, resource: Resource) -> tuple[Resource, Body]:
     What is checked is what is stored, so that what is read can be put back.
     """
     written = body(resource)
-    if not own_references.held(written, context.base):
+    if not own_references.held(written, context.bases):
         return resource, written
-    resource = own_references.relative(context.services.definitions, resource, context.base)
+    resource = own_references.relative(context.services.definitions, resource, context.bases)
     return resource, body(resource)
 
 

@@ -106,7 +106,7 @@ class Deferred:
             response = await dispatch(context, request)
         except FhirError as error:
             response = answer.failed(error)
-        body = bundle.response("batch-response", (entry.rendered(response),))
+        body = bundle.response("batch-response", (entry.rendered(response, request.method),))
         await self._files.write(_place(job, _ANSWER), body)
 
     async def given(self, context: Context, job: Job) -> FhirResponse:

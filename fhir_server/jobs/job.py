@@ -64,7 +64,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """A job's place in the queue: whose it is, since when, and until when which worker holds it."""
+    """A job's place in the queue: whose it is, put there when, and until when which worker holds it."""
 
     tenant: str
     job: str
@@ -84,14 +84,16 @@ def may(job: Job, access: Access, letter: Letter) -> bool:
     return owner(access) == job.owner or access.granted("Task", letter)
 
 
-async def enqueue(documents: Documents, job: Job) -> None:
+async def enqueue(documents: Documents, job: Job, now: int | None = None) -> None:
     """Put a new job in the queue and keep it; it is durable, and will run, when this returns.
 
-    The place comes first: one whose job never came is dropped by whoever finds it (`queue.py`).
+    The place comes first: one whose job never came is dropped by whoever finds it (`queue.py`), some time
+    after `now`, by default when the job was created. Of several who start the same job the first one does.
     """
-    place = Queued(job.tenant, job.id, job.kind, job.created)
-    await documents.put(QUEUE_TENANT, QUEUE, job.place, msgspec.json.encode(place))
-    await documents.put(job.tenant, JOBS, job.id, msgspec.json.encode(job))
+    place = Queued(job.tenant, job.id, job.kind, job.created if now is None else now)
+    value = msgspec.json.encode(place)
+    await documents.put(QUEUE_TENANT, QUEUE, job.place, value, revision=0)
+    await documents.put(job.tenant, JOBS, job.id, msgspec.json.encode(job), revision=0)
 
 
 async def find(documents: Documents, tenant: str, id_: str) -> Job | None:

@@ -32,13 +32,14 @@ class Codes:
         Where one does not hold the commit is to be tried again: the other one is seen then.
         """
         held = list(self._usable(changes))
+        rewritten = frozenset(change.key for change in changes)
         by_code: dict[str, list[Resource]] = {}
         for _, resource in held:
             earlier = by_code.setdefault(resource["code"], [])
             for one in earlier:
                 self._refuse_same(resource, one)
             earlier.append(resource)
-        return tuple([await self._guard(store, key, resource) for key, resource in held])
+        return tuple([await self._guard(store, one, rewritten) for one in held])
 
     def _usable(self, changes: Sequence[Change]) -> Iterator[Held]:
         for change in changes:
@@ -47,15 +48,22 @@ class Codes:
                 if self._rules.usable(resource):
                     yield change.key, resource
 
-    async def _guard(self, store: Store, key: Key, resource: Resource) -> NoMatch:
-        """Look for another one of the code; give that none comes from the instant of the look on."""
+    async def _guard(self, store: Store, held: Held, rewritten: frozenset[Key]) -> NoMatch:
+        """Look for another one of the code; give that none comes from the instant of the look on.
+
+        What the same commit deletes or writes anew is judged as it then will be.
+        """
+        key, resource = held
         newest = await store.history(Scope(key.tenant), Page(1))
         since = newest[0].updated if newest else 0
         where = self._of_the_code(resource)
         for match in await store.search(Plan(key.tenant, (Branch(TYPE, where),))):
-            if match.version.key != key:
-                self._refuse_same(resource, parse(match.version.body or b""))
-                since = max(since, match.version.updated + 1)  # one that is not used: it may stay
+            other = match.version
+            if other.key == key:
+                continue
+            if other.key not in rewritten:
+                self._refuse_same(resource, parse(other.body or b""))
+            since = max(since, other.updated + 1)  # one that is not used, or goes: it may be there
         later = And((where, Updated("ge", since, since)))
         return NoMatch(Plan(key.tenant, (Branch(TYPE, later),)), apart_from=key)
 

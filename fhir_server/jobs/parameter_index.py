@@ -21,7 +21,7 @@ from fhir_server.jobs.uploaded import LOOK_S, Record, Uploaded
 from fhir_server.search.custom import TYPE, definition
 from fhir_server.search.expression import ALWAYS, Branch, Plan
 from fhir_server.search.values import IndexValues
-from fhir_server.store.port import Care, Key, Version
+from fhir_server.store.port import Care, Documents, Key, Version
 from resources.model import parse
 
 KIND = "search-parameter"
@@ -61,47 +61,75 @@ class ParameterIndex:
     # --- following ---
 
     async def follow(self) -> None:
-        """Follow the change feed until cancelled; goes on where it stopped."""
-        documents = self._ours(tenancy.DEFAULT).services.documents
-        found = await documents.get(tenancy.DEFAULT, _FEEDS, KIND)
+        """Follow the change feed until cancelled; goes on where the first of all that follow was."""
+        found = await self._documents.get(tenancy.DEFAULT, _FEEDS, KIND)
         kept = int(found.value) if found else 0
         async for version in self._care.changes(kept, _FOLLOWED):
             if version.key.type == TYPE:
                 await self.take(version)
-            place = str(version.position).encode()
-            await documents.put(tenancy.DEFAULT, _FEEDS, KIND, place)
+            await self._reached(version.position)
+
+    async def _reached(self, position: int) -> None:
+        """Keep the position that was reached, unless another has come further."""
+        while True:
+            found = await self._documents.get(tenancy.DEFAULT, _FEEDS, KIND)
+            if found is not None and int(found.value) >= position:
+                return
+            place, revision = str(position).encode(), found.revision if found else 0
+            documents = self._documents
+            if await documents.put(tenancy.DEFAULT, _FEEDS, KIND, place, revision=revision):
+                return
 
     async def take(self, version: Version) -> None:
-        """Bring one version of a SearchParameter into use, or take the parameter out of use."""
-        key = version.key
-        known = self._uploaded.record(key.tenant, key.id)
-        wanted = self._wanted(version)
-        if wanted is None:
-            if known is not None:
-                await self._uploaded.drop(known)
-            return
-        if known is None or known.definition != wanted.definition:
-            known = wanted
-            await self._uploaded.keep(known)
-        if known.task:
-            await self._start(known)
+        """Bring the parameter that a version is of into use, or take it out of use, as it now is.
 
-    def _wanted(self, version: Version) -> Record | None:
-        """Give the record that a version deserves, None where it cannot be used."""
-        if version.body is None:
-            return None
-        resource, key = parse(version.body), version.key
-        others = self._uploaded.others(key.tenant, key.id)
-        if self._uploaded.rules.issues(resource, others):
-            return None
-        task = self._ours(key.tenant).services.new_id()
-        return Record(key.tenant, key.id, definition(resource), task)
+        All who follow do this, each in its own time: what counts is the current version, and what was decided
+        by a later one stays.
+        """
+        key = version.key
+        while True:
+            await self._uploaded.look()
+            found = await self._ours(key.tenant).services.store.read(key)
+            current = max(version, found or version, key=lambda one: one.position)
+            known = self._uploaded.decided(key.tenant, key.id)
+            if known is not None and known.position >= current.position:
+                record: Record | None = known
+                break
+            record = self._decision(current, known)
+            if record is None or await self._decided(record, known):
+                break
+        if record is not None and record.task:
+            await self._start(record)
+
+    def _decision(self, version: Version, known: Record | None) -> Record | None:
+        """Give the record that a version deserves, None where there is and was nothing to use."""
+        resource = None if version.body is None else parse(version.body)
+        if resource is None or not self._uploaded.rules.usable(resource):
+            return None if known is None else known.dropped(version.position)
+        wanted = definition(resource)
+        if known is not None and known.used and known.definition == wanted:
+            return replace(known, position=version.position)
+        key, services = version.key, self._ours(version.key.tenant).services
+        task, now = services.new_id(), services.clock()
+        record = Record(key.tenant, key.id, wanted, task, version.position, now)
+        later = any(r.position > record.position for r in self._uploaded.rivals(record))
+        return record.dropped(record.position) if later else record
+
+    async def _decided(self, record: Record, known: Record | None) -> bool:
+        """Keep a decision made on what was known; False where another came first.
+
+        Who has the code by an older version had to give it up before this one could have it.
+        """
+        for rival in self._uploaded.rivals(record) if record.used else ():
+            older = rival.position < record.position
+            if older and not await self._uploaded.keep(rival.dropped(rival.position), rival):
+                return False
+        return await self._uploaded.keep(record, known)
 
     async def _start(self, record: Record) -> None:
         """Start the job of a record, unless it was started before."""
         context = self._ours(record.tenant)
-        services = context.services
-        if await jobs.find(services.documents, record.tenant, record.task) is not None:
+        if await jobs.find(self._documents, record.tenant, record.task) is not None:
             return
         job = Job(
             id=record.task,
@@ -115,14 +143,19 @@ class ParameterIndex:
             },
             owner=_OURS,
             request=f"{context.base}/{TYPE}/{record.id}",
-            created=services.clock(),
+            created=record.since or context.services.clock(),
         )
         await shown.start(context, job)
+
+    @property
+    def _documents(self) -> Documents:
+        return self._ours(tenancy.DEFAULT).services.documents
 
     # --- the job ---
 
     async def work(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Give every resource of the parameter's types its values, telling how many have theirs."""
+        await self._uploaded.look()
         record = self._uploaded.record(job.tenant, job.input["id"])
         if record is None or record.task != job.id:
             return {}  # it was changed or removed since, and has another job or none
@@ -135,7 +168,7 @@ class ParameterIndex:
                 step = await self._care.reindex(count.extract, type=type_, after=after, limit=_STEP)
                 after = step.after
                 await count.tell()
-        await self._uploaded.ready(record)
+        await self._uploaded.ready(job.tenant, record.id, job.id)
         await count.tell(last=True)
         return {}
 

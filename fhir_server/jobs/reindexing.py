@@ -6,6 +6,7 @@ that was upgraded so begins one by itself when it starts.
 
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +27,8 @@ _INDEXED = "indexed"
 _VERSION = str(index_values.VERSION).encode()
 _STEP = 100
 _TELL_S = 1.0
+_JUST_NOW = 2_000
+"""So many milliseconds after a job was begun all who know of it will have found it in the queue."""
 _OURS = Owner("hounsfield")
 
 Ours = Callable[[str], Context]
@@ -52,12 +55,22 @@ class Reindexing:
         return Kind(work=self.work, given=shown.given)
 
     async def start(self, type_: str | None) -> Job:
-        """Give the reindex of this type that has not ended, a new one where there is none."""
+        """Give the reindex of this type that has not ended, a new one where there is none.
+
+        Of several servers that want one at once the first begins it.
+        """
         context = self._ours(tenancy.DEFAULT)
         async for job in self._unended():
             if job.input["type"] == type_:
                 return job
-        services = context.services
+        job = await self._begun(type_)
+        await shown.start(context, job)
+        return job
+
+    async def _begun(self, type_: str | None) -> Job:
+        """Give the job that somebody began just now, if it has not ended; else a new one."""
+        context = self._ours(tenancy.DEFAULT)
+        services, key = context.services, f"begun {type_ or ''}"
         job = Job(
             id=services.new_id(),
             tenant=tenancy.DEFAULT,
@@ -67,8 +80,18 @@ class Reindexing:
             request=context.base,
             created=services.clock(),
         )
-        await shown.start(context, job)
-        return job
+        documents, value = services.documents, msgspec.json.encode(job)
+        put = partial(documents.put, tenancy.DEFAULT, _NAMESPACE, key, value)
+        while True:
+            found = await documents.get(tenancy.DEFAULT, _NAMESPACE, key)
+            if found is not None:
+                begun = msgspec.json.decode(found.value, type=Job)
+                current = await jobs.find(documents, tenancy.DEFAULT, begun.id)
+                if current is None or current.state not in ENDED:
+                    return begun
+            revision = 0 if found is None else found.revision
+            if await put(expires=job.created + _JUST_NOW, revision=revision) is not None:
+                return job
 
     async def catch_up(self) -> Job | None:
         """Begin a reindex where what is stored was indexed by another version; gives its job."""

@@ -21,7 +21,7 @@ _ours = everything("jobs")
 async def start(context: Context, job: Job) -> FhirResponse:
     """Queue a job and answer the request that started it: 202, its status URL, its Task."""
     documents = context.services.documents
-    await jobs.enqueue(documents, job)
+    await jobs.enqueue(documents, job, context.services.clock())
     try:
         shown = await show(context, job)
     except FhirError:
@@ -60,9 +60,10 @@ async def given(context: Context, job: Job) -> FhirResponse:
 
 
 def _put(wanted: Resource, version: Version | None) -> FhirRequest:
-    headers = {}
-    if version is not None and version.body is not None:
-        headers["if-match"] = f'W/"{version.version_id}"'
+    if version is None or version.body is None:
+        headers = {"if-none-match": "*"}
+    else:
+        headers = {"if-match": f'W/"{version.version_id}"'}
     return FhirRequest("PUT", f"Task/{wanted['id']}", (), headers, serialise(wanted))
 
 

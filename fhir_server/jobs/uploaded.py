@@ -1,7 +1,8 @@
 """The search parameters that tenants uploaded, as every process knows them (FHIR R4 searchparameter.html).
 
 Their records are documents. Each process reads them again every LOOK_S, so that after a few of those what
-any process writes is indexed for a new parameter too.
+any process writes is indexed for a new parameter too. A record is never removed, so that it goes on telling
+by which version it was decided, and every change of it is a compare-and-set.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from fhir_server.search.parameters import Uploaded as InUse
 from fhir_server.search.values import IndexValues
 from fhir_server.store.port import (
     Change,
+    Document,
     Documents,
     Extract,
     Key,
@@ -37,17 +39,28 @@ _PAGE = 1000
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One parameter that can be used: whose it is, and the job that indexes it, empty once it has."""
+    """What was decided of a SearchParameter by its version at a position of the feed.
+
+    `task` is the job that indexes it, empty once it has, which came `since`, in milliseconds since 1970 UTC.
+    One that is not `used` any more keeps what it was.
+    """
 
     tenant: str
     id: str
     definition: r4.SearchParameter
     task: str = ""
+    position: int = 0
+    since: int = 0
+    used: bool = True
 
     @property
     def key(self) -> str:
         """Give the key of the record's document."""
         return f"{self.tenant}/{self.id}"
+
+    def dropped(self, position: int) -> "Record":
+        """Give the record of a parameter that is used no more, as a position has it."""
+        return replace(self, used=False, task="", position=position)
 
 
 class Uploaded:
@@ -59,8 +72,9 @@ class Uploaded:
         self._documents = documents
         self._definitions = definitions
         self._shared = shared
-        self._seen: dict[str, bytes] = {}
+        self._seen: dict[str, Document] = {}
         self._records: dict[str, Record] = {}
+        self._looking = asyncio.Lock()
         self._parameters: dict[str, SearchParameters] = {}
         self.rules = Uploads(definitions, shared)
         self.codes = Codes(self.rules, shared)
@@ -78,9 +92,22 @@ class Uploaded:
         """Give the uploaded parameters of a tenant apart from one."""
         return tuple(r.definition for r in self._of_tenant(tenant) if r.id != id_)
 
+    def decided(self, tenant: str, id_: str) -> Record | None:
+        """Give what was decided of a SearchParameter resource, None where it never was in use."""
+        return self._records.get(f"{tenant}/{id_}")
+
     def record(self, tenant: str, id_: str) -> Record | None:
         """Give what is known of a SearchParameter resource, None where it is not in use."""
-        return self._records.get(f"{tenant}/{id_}")
+        record = self.decided(tenant, id_)
+        return record if record is not None and record.used else None
+
+    def rivals(self, record: Record) -> list[Record]:
+        """Give the others in use that have the code of a record on one of its types."""
+        return [
+            other
+            for other in self._of_tenant(record.tenant)
+            if other.id != record.id and self.rules.same(record.definition, other.definition)
+        ]
 
     def extract(self, key: Key, body: bytes) -> IndexValues:
         """Give the index values of a resource by its tenant's search parameters."""
@@ -96,58 +123,70 @@ class Uploaded:
                 continue
 
     async def look(self) -> None:
-        """Read the records, and take over what changed."""
-        seen: dict[str, bytes] = {}
-        records: dict[str, Record] = {}
-        after = ""
-        while page := await self._documents.list(_EVERY_TENANT, _RECORDS, after=after, limit=_PAGE):
-            for document in page:
-                seen[document.key] = document.value
-                if self._seen.get(document.key) == document.value:
-                    records[document.key] = self._records[document.key]
-                else:
-                    records[document.key] = msgspec.json.decode(document.value, type=Record)
-            after = page[-1].key
-        if seen != self._seen:
-            self._take(seen, records)
+        """Read the records, and take over what changed; of several looks each begins after the one before."""
+        async with self._looking:
+            seen: dict[str, Document] = {}
+            records: dict[str, Record] = {}
+            after = ""
+            while page := await self._documents.list(
+                _EVERY_TENANT, _RECORDS, after=after, limit=_PAGE
+            ):
+                for document in page:
+                    seen[document.key] = document
+                    if self._seen.get(document.key) == document:
+                        records[document.key] = self._records[document.key]
+                    else:
+                        records[document.key] = msgspec.json.decode(document.value, type=Record)
+                after = page[-1].key
+            if seen != self._seen:
+                self._take(seen, records)
 
-    def _take(self, seen: dict[str, bytes], records: dict[str, Record]) -> None:
+    def _take(self, seen: dict[str, Document], records: dict[str, Record]) -> None:
+        changed = records != self._records
         self._seen, self._records = seen, records
+        if not changed:
+            return
         by_tenant: dict[str, list[InUse]] = {}
         for record in records.values():
-            in_use = InUse(record.definition, record.task)
-            by_tenant.setdefault(record.tenant, []).append(in_use)
+            if record.used:
+                in_use = InUse(record.definition, record.task)
+                by_tenant.setdefault(record.tenant, []).append(in_use)
         self._parameters = {
             tenant: SearchParameters(self._definitions, uploaded, self._shared)
             for tenant, uploaded in by_tenant.items()
         }
         self.generation += 1
 
-    async def keep(self, record: Record) -> None:
-        """Write a record, which is known here when this returns."""
-        value = msgspec.json.encode(record)
-        await self._documents.put(_EVERY_TENANT, _RECORDS, record.key, value)
-        await self.look()
+    async def keep(self, record: Record, over: Record | None) -> bool:
+        """Write a record where `over` is what was decided before (None: nothing); tells whether it was.
 
-    async def ready(self, record: Record) -> bool:
-        """Say that a parameter is indexed, unless it is another one by now; tells whether it was said."""
-        found = await self._documents.get(_EVERY_TENANT, _RECORDS, record.key)
-        if found is None or msgspec.json.decode(found.value, type=Record) != record:
+        What is there then is known here when this returns.
+        """
+        known = self._seen.get(record.key)
+        if self._records.get(record.key) != over:
             return False
-        value = msgspec.json.encode(replace(record, task=""))
         written = await self._documents.put(
-            _EVERY_TENANT, _RECORDS, record.key, value, revision=found.revision
+            _EVERY_TENANT,
+            _RECORDS,
+            record.key,
+            msgspec.json.encode(record),
+            revision=0 if known is None else known.revision,
         )
         await self.look()
         return written is not None
 
-    async def drop(self, record: Record) -> None:
-        """Remove a record: the parameter is used no more."""
-        await self._documents.delete(_EVERY_TENANT, _RECORDS, record.key)
-        await self.look()
+    async def ready(self, tenant: str, id_: str, task: str) -> bool:
+        """Say that a parameter is indexed, unless another job is to do it by now; tells whether it was."""
+        while True:
+            await self.look()
+            record = self.record(tenant, id_)
+            if record is None or record.task != task:
+                return False
+            if await self.keep(replace(record, task=""), record):
+                return True
 
     def _of_tenant(self, tenant: str) -> list[Record]:
-        return [record for record in self._records.values() if record.tenant == tenant]
+        return [r for r in self._records.values() if r.tenant == tenant and r.used]
 
 
 class Checked:
@@ -161,12 +200,20 @@ class Checked:
         self._tenant = tenant
 
     def check(self, resource: Resource) -> tuple[Issue, ...]:
-        """Give the issues of a resource; one is an error where its code is taken."""
+        """Give the issues of a resource; of a code that another upload has only a warning.
+
+        What is known here of other uploads may be old, or may be what the same Bundle changes: whether the
+        code is free is judged within the commit (`Codes`).
+        """
         issues = self._check(resource)
         if resource.get("resourceType") != TYPE or any(i.severity != "warning" for i in issues):
             return issues
-        others = self._uploaded.others(self._tenant, resource.get("id", ""))
-        return (*issues, *self._uploaded.rules.issues(resource, others))
+        rules = self._uploaded.rules
+        found = rules.issues(resource, ())
+        if not found:
+            others = self._uploaded.others(self._tenant, resource.get("id", ""))
+            found = tuple(_taken(issue) for issue in rules.issues(resource, others))
+        return (*issues, *found)
 
 
 class Indexing:
@@ -211,6 +258,11 @@ class Indexing:
             except MatchConflict as conflict:
                 if conflict.index < len(preconditions):
                     raise
+
+
+def _taken(issue: Issue) -> Issue:
+    text = "Another search parameter of the same type has this code, or had it until just now"
+    return replace(issue, severity="warning", diagnostics=text)
 
 
 def _anew(extract: Extract, change: Change) -> Change:

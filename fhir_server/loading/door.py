@@ -10,8 +10,9 @@ from msgspec import Struct
 from fhir_server.files import Text, parsed
 from fhir_server.loading.answers import counted, done, taken
 from fhir_server.loading.load import Loaded
-from fhir_server.loading.resources import asks, reason, refers_by_query, singles
+from fhir_server.loading.resources import Place, asks, reason, refers_by_query, singles
 from resources.model import Resource
+from resources.outcome import Invalid
 
 Send = Callable[[Resource], Awaitable[tuple[int, Resource]]]
 """Posts a Bundle to the FHIR base and gives status and answer, {} for one that is no resource."""
@@ -33,16 +34,15 @@ class Door:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def begin(self, group: list[Text], mark: str) -> asyncio.Future[None]:
-        """Begin nothing."""
-        del group, mark
+    def begin(self, group: list[Text], mark: str) -> asyncio.Future[str]:
+        """Begin nothing; gives the mark."""
+        del group
         done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        done.set_result(mark)
         return done
 
-    async def store(self, group: Sequence[Text], begun: None, totals: Loaded) -> None:
-        """Send a group, each Bundle of requests as it is; raises BrokenOff."""
-        del begun
+    async def store(self, group: Sequence[Text], begun: str, totals: Loaded) -> None:
+        """Send a group, each Bundle of requests as it is; `begun` is the file's mark. Raises BrokenOff."""
         entries: list[_Entry] = []
         for text, found in zip(group, map(parsed, group), strict=True):
             if found.resource is None:
@@ -50,7 +50,7 @@ class Door:
             elif asks(found.resource):
                 await self._bundle(text, found.resource, totals)
             else:
-                entries += [_entry(text, one) for one in singles(found.resource)]
+                entries += _entries(text, found.resource, begun, totals)
         if entries:
             await self._together(entries, totals)
 
@@ -99,6 +99,15 @@ def _runs(entries: list[_Entry]) -> Iterator[list[_Entry]]:
             yield from ([entry] for entry in run)
         else:
             yield list(run)
+
+
+def _entries(text: Text, resource: Resource, mark: str, totals: Loaded) -> list[_Entry]:
+    """Give the requests that store a resource, or each of a collection; none where that is refused."""
+    try:
+        return [_entry(text, one) for one in singles(resource, Place(mark, text.place))]
+    except Invalid as fault:
+        totals.refuse(text, str(fault))
+        return []
 
 
 def _entry(text: Text, resource: Resource) -> _Entry:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from fhir_server.files import Text, texts
-from fhir_server.loading.progress import Progress, mark_of
+from fhir_server.loading.progress import Behind, Progress, mark_of
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 _AHEAD: Final = 2
@@ -29,15 +29,26 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct):
-    """What happened so far."""
+    """What happened so far: stored now, on lines passed over as stored before, refused now.
+
+    `before` counts what an earlier load refused of lines passed over; `told` are the first of these.
+    """
 
     stored: int = 0
     skipped: int = 0
     refused: list[Refused] = []
+    before: int = 0
+    told: list[Refused] = []
 
     def refuse(self, text: Text, reason: str) -> None:
         """Take note of a resource that was not stored."""
         self.refused.append(Refused(text.path, text.place, reason))
+
+    def refused_before(self, path: Path, behind: Behind) -> None:
+        """Take note of what was refused when the lines that are behind were loaded."""
+        self.skipped -= behind.lines
+        self.before += behind.refused
+        self.told += [Refused(str(path), place, reason) for place, reason in behind.first]
 
 
 class Way(Protocol):
@@ -63,11 +74,15 @@ async def load(paths: Iterable[Path], way: Way, progress: Progress) -> AsyncIter
     yield totals
     for path in paths:
         mark = mark_of(path)
-        groups = _groups(_ahead(path, progress.done(mark), totals), way.size)
+        behind = progress.behind(mark)
+        totals.refused_before(path, behind)
+        groups = _groups(_ahead(path, behind.place, totals), way.size)
         async for group, begun in _begun(groups, way, mark):
+            known = len(totals.refused)
             await way.store(group, begun, totals)
-            behind = max(text.place for text in group)
-            await asyncio.to_thread(progress.advance, mark, behind)
+            refused = [(one.place, one.reason) for one in totals.refused[known:] if one.place]
+            place = max(text.place for text in group)
+            await asyncio.to_thread(progress.advance, mark, place, refused)
             yield totals
     yield totals
 

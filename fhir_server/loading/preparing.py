@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
@@ -18,7 +17,7 @@ from fhir_server.context import Context
 from fhir_server.files import Text, parsed
 from fhir_server.interactions import answer
 from fhir_server.interactions.put_many import prepared
-from fhir_server.loading.resources import asks, reason, refers_by_query, singles
+from fhir_server.loading.resources import Place, asks, reason, refers_by_query, singles
 from fhir_server.store.port import Change
 from resources.model import Resource, parse
 from resources.outcome import FhirError
@@ -29,11 +28,14 @@ _LARGE: Final = 16 * 1024 * 1024
 
 
 class Prepared(msgspec.Struct):
-    """What a text came to: changes, why some of it is refused, or that it must go through the door."""
+    """What a text came to: changes, why some of it is refused, or that it must go through the door.
+
+    `door` is then the mark of its file.
+    """
 
     changes: list[Change] = []
     reasons: list[str] = []
-    door: bool = False
+    door: str = ""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -47,12 +49,19 @@ def prepare(context: Context, text: Text, mark: str) -> Prepared:
     found = parsed(text)
     if found.resource is None:
         return Prepared(reasons=[found.problem])
-    if asks(found.resource) or refers_by_query(text, found.resource):
-        return Prepared(door=True)
+    if asks(found.resource):
+        return Prepared(door=mark)
+    place = Place(mark, text.place)
+    try:
+        held = singles(found.resource, place)
+    except FhirError as fault:
+        return Prepared(reasons=[told(fault)])
+    if any(refers_by_query(text, one) for one in held):
+        return Prepared(door=mark)
     made = Prepared([], [])
-    for number, resource in enumerate(singles(found.resource)):
+    for resource in held:
         try:
-            otherwise = "" if "id" in resource else _id(mark, text.place, number)
+            otherwise = "" if "id" in resource else place.id(0)
             made.changes.append(prepared(context, resource, otherwise))
         except FhirError as fault:
             made.reasons.append(told(fault))
@@ -63,10 +72,6 @@ def told(fault: FhirError) -> str:
     """Give why a resource was refused, as a sentence."""
     outcome: Resource = parse(answer.failed(fault).body)
     return reason(outcome)
-
-
-def _id(mark: str, place: int, number: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{mark}/{place}/{number}"))
 
 
 class Preparing:

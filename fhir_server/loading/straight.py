@@ -46,7 +46,7 @@ class Straight:
             if prepared.door:
                 await self._put(run, totals)
                 run = []
-                await self._door.store([text], None, totals)
+                await self._door.store([text], prepared.door, totals)
             run += [(text, change) for change in prepared.changes]
         await self._put(run, totals)
 

@@ -39,11 +39,11 @@ class Node(Struct, frozen=True):
 
 
 class Readable:
-    """Tells resources by their definitions; `base` is the FHIR base URL whose references are links."""
+    """Tells resources by their definitions; `bases` are the FHIR base URLs whose references are links."""
 
-    def __init__(self, definitions: Definitions, base: str) -> None:
+    def __init__(self, definitions: Definitions, *bases: str) -> None:
         self._definitions = definitions
-        self._base = base
+        self._bases = bases
         self._wording: dict[str, Callable[[Any], Line]] = {
             "Address": lambda v: Line(words.address(v), str(v.get("use", ""))),
             "Annotation": _annotation,
@@ -154,7 +154,7 @@ class Readable:
 
     def href(self, place: str) -> str:
         """Give the page of a resource of this server, by the text of a literal reference; "" for others."""
-        found = reference.parse(place, self._base)
+        found = reference.parse(place, *self._bases)
         known = found.form == "local" and found.type in self._definitions.resource_types
         if not known:
             return ""

@@ -52,7 +52,7 @@ class Reader:
 
     def path(self, element: Mapping[str, object] | None) -> str:
         """Give Type/id of a Reference element that is local to this server, else nothing."""
-        found = reference.literal(element or {}, self.context.base)
+        found = reference.literal(element or {}, *self.context.bases)
         known = self.context.services.definitions.resource_types
         local = found is not None and found.form == "local" and found.type in known
         return f"{found.type}/{found.id}" if found is not None and local else ""

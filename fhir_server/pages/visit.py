@@ -49,7 +49,7 @@ class Visit:
     def readable(self) -> Readable:
         """Give what tells resources in words."""
         context = self.reader.context
-        return Readable(context.services.definitions, context.base)
+        return Readable(context.services.definitions, *context.bases)
 
     async def page(self, name: str, status: int = 200, **values: Any) -> Response:
         """Give a page with its frame: who is logged in, and the way out."""

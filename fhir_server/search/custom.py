@@ -70,7 +70,7 @@ class Uploads:
         place = self._same_code(held)
         if place is not None and _restates(resource, place):
             return (_kept("code", "R4 has it already, and R4's own definition is used"),)
-        if place is not None or held.code in _RESULT or self._taken(held, others):
+        if place is not None or held.code in _RESULT or any(self.same(held, one) for one in others):
             text = f"The code {_named(held.code)} is another search parameter's of the same type"
             return (Issue("error", "duplicate", text, f"{TYPE}.code"),)
         fault = self._fault(held)
@@ -84,9 +84,11 @@ class Uploads:
                 return known.url
         return None
 
-    def _taken(self, held: r4.SearchParameter, others: tuple[r4.SearchParameter, ...]) -> bool:
-        types = frozenset(self.types(held))
-        return any(o.code == held.code and types.intersection(self._types(o)) for o in others)
+    def same(self, one: r4.SearchParameter, other: r4.SearchParameter) -> bool:
+        """Tell whether two parameters have one code on one type."""
+        if one.code != other.code:
+            return False
+        return not frozenset(self._types(one)).isdisjoint(self._types(other))
 
     def _fault(self, held: r4.SearchParameter) -> Issue | None:
         """Give why a parameter cannot be used, None if it can."""

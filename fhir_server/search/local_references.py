@@ -1,4 +1,4 @@
-"""Values of a search that refer to resources here by our own base, as such references are stored.
+"""Values of a search that refer to resources here by a base of our own, as such references are stored.
 
 FHIR R4 search.html#reference. A Reference is stored relative, and what is held in a resource is found by type
 and id; canonicals, uris and what is inside a Bundle are stored as they are, and are asked for as they are.
@@ -20,23 +20,23 @@ Part = tuple[Parameter, Simple]
 """A parameter, or some of its atoms, with what is asked of it there."""
 
 
-def parted(parameter: Parameter, asked: Simple, base: str) -> Sequence[Part]:
-    """Give what is to be looked for where, any of which may match; nothing where no value has our base."""
-    if parameter.type not in _REFERRING or asked.modifier == "identifier" or not base:
+def parted(parameter: Parameter, asked: Simple, bases: Sequence[str]) -> Sequence[Part]:
+    """Give what is to be looked for where, any of which may match; nothing where no value has such a base."""
+    if parameter.type not in _REFERRING or asked.modifier == "identifier" or not bases:
         return ()
-    ours, values = f"{base}/", asked.values
-    if not any(ours in value for value in values):
+    values = asked.values
+    if not any(f"{base}/" in value for value in values for base in bases):
         return ()
     if parameter.type == "composite":
         return [
             (
                 replace(parameter, contexts=(one,)),
-                _of(asked, [_joined(one, v, base) for v in values]),
+                _of(asked, [_joined(one, v, bases) for v in values]),
             )
             for one in parameter.contexts
         ]
     local = _only(parameter, _stored_relative)
-    parts = [(local, _of(asked, [relative(v, base) for v in values]))] if local.atoms else []
+    parts = [(local, _of(asked, [relative(v, bases) for v in values]))] if local.atoms else []
     written = _only(parameter, _stored_as_written)
     return [*parts, (written, asked)] if written.atoms else parts
 
@@ -45,20 +45,20 @@ def _of(asked: Simple, values: Sequence[str]) -> Simple:
     return Simple(asked.code, asked.modifier, tuple(values))
 
 
-def relative(value: str, base: str) -> str:
-    """Give one value that refers to a resource under our base without it; any other as it is."""
+def relative(value: str, bases: Sequence[str]) -> str:
+    """Give one value that refers to a resource under a base of ours without it; any other as it is."""
     text = unescape(value)
-    found = reference.relative(text, base)
+    found = reference.relative(text, *bases)
     return value if found is text else found
 
 
-def _joined(context: Context, value: str, base: str) -> str:
+def _joined(context: Context, value: str, bases: Sequence[str]) -> str:
     """Give the values of a composite with those of references made relative."""
     values = split(value, "$")
     if len(values) != len(context.parts):
         return value
     return "$".join(
-        relative(one, base) if part.parameter.type == "reference" else one
+        relative(one, bases) if part.parameter.type == "reference" else one
         for one, part in zip(values, context.parts, strict=True)
     )
 

@@ -74,7 +74,7 @@ _SPECIAL: Final[Mapping[str, tuple[str, ...]]] = {
 class Planner:
     """Lowers criteria to expressions over the search parameters and modifiers that it was given.
 
-    `base` is our own, without a slash at the end: references that are written with it are to what is here.
+    `bases` are our own, without a slash at the end: references that are written with one are to what is here.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Planner:
         types: Iterable[str],
         knowledge: Knowledge | None = None,
         *,
-        base: str = "",
+        bases: Sequence[str] = (),
     ) -> None:
         self.parameters = parameters
         self.modifiers = modifiers
-        self._base = base
+        self._bases = tuple(bases)
         self._knowledge = knowledge or Known()
         self._types = frozenset(types)
         self._every_type = tuple(sorted(self._types))
@@ -177,7 +177,7 @@ class Planner:
         parameter = self.parameter(type_, asked.code)
         types = () if asked.modifier in parameter.targets else parameter.targets
         limits.fanned(asked.code, asked.values, len(parameter.atoms), len(types))
-        parts = local_references.parted(parameter, asked, self._base)
+        parts = local_references.parted(parameter, asked, self._bases)
         if not parts:
             return self._meant(parameter, asked)
         return either(self._meant(*part) for part in parts)
@@ -207,7 +207,7 @@ class Planner:
             case lists.PARAMETER:
                 within = functools.partial(self.allowed, access=access, letter="s")
                 named = tuple(
-                    local_references.relative(value, self._base) for value in asked.values
+                    local_references.relative(value, self._bases) for value in asked.values
                 )
                 return lists.lower(named, self.parameters, within)
             case orphans.PARAMETER:

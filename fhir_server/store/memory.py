@@ -67,6 +67,11 @@ class MemoryStore:
 
     # --- Care ---
 
+    @property
+    def damaged(self) -> bool:
+        """Tell that nothing is damaged."""
+        return False
+
     async def open(self) -> None:
         """Open; there is nothing to migrate."""
         self._closed = False

@@ -77,6 +77,11 @@ class Version(Struct, frozen=True):
     body: bytes | None
     position: int
 
+    @property
+    def reference(self) -> str:
+        """Give the version-specific relative reference, e.g. Patient/1/_history/2."""
+        return f"{self.key.type}/{self.key.id}/_history/{self.version_id}"
+
 
 class VersionIs(Struct, frozen=True):
     """The current version id of the key is this one; None: it does not exist, or is deleted."""
@@ -125,6 +130,14 @@ class StoreUnavailable(Exception):
     """The store cannot be reached or is closing; nothing was written. `told` is what a caller may hear."""
 
     told: ClassVar[str] = "The store is closing or cannot be reached"
+    issue: ClassVar[str] = "transient"
+
+
+class StoreDamaged(StoreUnavailable):
+    """What is stored is damaged: no later try will do, an operator has to put a backup back."""
+
+    told = "What is stored here is damaged, so this cannot be answered until a backup is put back"
+    issue = "exception"
 
 
 class OutcomeUnknown(StoreUnavailable):
@@ -282,6 +295,10 @@ class OutOfOrder(Exception):
 
 class Care(Protocol):
     """The care of an installation's store."""
+
+    @property
+    def damaged(self) -> bool:
+        """Tell whether anything that was asked of the store since it was opened met damage."""
 
     async def open(self) -> None:
         """Open, migrating an older schema; raises SchemaTooNew for a newer one."""

@@ -130,6 +130,35 @@ def test_a_unit_that_is_no_ucum_is_a_warning():
             [("warning", "extension", "Patient.extension[0]")],
         ),
         ({**PATIENT, "extension": [{"url": "http://a.example/e", "valueCode": "x"}]}, []),
+        (  # on an element that tells of a patient, and is none
+            {
+                "resourceType": "ExampleScenario",
+                "instance": [
+                    {
+                        "resourceId": "i",
+                        "resourceType": "Patient",
+                        "extension": [
+                            {"url": f"{CORE}patient-birthPlace", "valueAddress": {"city": "x"}}
+                        ],
+                    }
+                ],
+            },
+            [("error", "extension", "ExampleScenario.instance[0].extension[0]")],
+        ),
+        (  # on a patient within another resource
+            {
+                **PATIENT,
+                "contained": [
+                    {
+                        **PATIENT,
+                        "extension": [
+                            {"url": f"{CORE}patient-birthPlace", "valueAddress": {"city": "x"}}
+                        ],
+                    }
+                ],
+            },
+            [],
+        ),
     ],
 )
 def test_extensions_are_used_as_their_definitions_say(resource, expected):

@@ -20,6 +20,7 @@ from fhir_server.search.expression import (
     Cursor,
     DateRange,
     Expression,
+    FullText,
     Linked,
     LinkedFrom,
     Not,
@@ -353,6 +354,18 @@ async def test_what_no_document_can_hold_is_refused_before_it_is_written(
         await mongo.commit([put(key(), text="x" * 15_000_000)])
     await mongo.commit([put(key(), text="x" * 14_000_000)])
     assert len((await mongo.read(key())).body) > 14_000_000  # type: ignore[union-attr,arg-type]
+
+
+async def test_beside_a_large_body_as_many_of_its_words_are_found_as_there_is_room_for(
+    mongo: MongoStore,
+) -> None:
+    words = [f"w{n:05d}" for n in range(50_000)]
+    large = put(key(), text="x" * 14_900_000)
+    large.values.narrative = large.values.content = " ".join(words)
+    await mongo.commit([large])
+    for word, found in ((words[0], 1), (words[-1], 0)):
+        assert await mongo.count(plan(FullText("content", (word,)))) == found
+    assert await mongo.verify() == []
 
 
 async def test_a_text_to_be_contained_may_hold_anything(mongo: MongoStore) -> None:

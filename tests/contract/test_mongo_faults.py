@@ -11,6 +11,7 @@ from typing import Any
 import mongod
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.errors import BulkWriteError
 from stored import Clock, clinical, drop, key, named, plan, put
 
 from fhir_server.search.expression import (
@@ -31,7 +32,7 @@ from fhir_server.store.port import (
     Scope,
     StoreUnavailable,
 )
-from resources.outcome import TooCostly
+from resources.outcome import TooCostly, TooLarge
 
 # --- several processes ---
 
@@ -176,6 +177,42 @@ async def test_a_write_that_cannot_be_done_leaves_nothing_and_the_next_one_works
     await fail(0, "ping")
     await store.commit([put(key("b"))])
     assert await store.verify() == []
+
+
+@pytest.mark.parametrize("code", [257, 388, 10334])
+async def test_what_mongodb_cannot_take_in_one_change_is_too_large(failing: Any, code: int) -> None:
+    """TransactionTooLarge, TransactionTooLargeForCache, BSONObjectTooLarge, as `mongod` numbers them."""
+    store, fail = failing
+    await fail(1, "insert", errorCode=code)
+    with pytest.raises(TooLarge):
+        await store.commit([put(key())])
+    many = [{"index": 5449, "code": code, "errmsg": "transaction is too large"}]
+    assert isinstance(faults.of(BulkWriteError({"writeErrors": many})), TooLarge)
+    await store.commit([put(key("b"))])
+    assert await store.read(key()) is None
+
+
+async def test_a_large_transaction_that_conflicts_with_nobody_again_and_again_is_too_large(
+    failing: Any,
+) -> None:
+    """So a server may tell that its cache is full; without an end the other writers would wait."""
+    store, fail = failing
+    many = [put(key(f"p{n}")) for n in range(1000)]
+    how = {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}
+    await fail(2, "insert", **how)
+    assert len(await store.commit(many)) == 1000
+    await fail(3, "insert", **how)
+    with pytest.raises(TooLarge):
+        await store.commit(many)
+    await fail(5, "insert", **how)
+    await store.commit([put(key("b"))])
+
+
+async def test_a_transaction_that_another_overtook_is_a_passing_state(failing: Any) -> None:
+    store, fail = failing
+    await fail(1, "insert", errorCode=225)  # TransactionTooOld
+    with pytest.raises(StoreUnavailable):
+        await store.commit([put(key())])
 
 
 async def test_reads_meet_a_passing_fault_once_and_tell_a_lasting_one(failing: Any) -> None:

@@ -295,7 +295,7 @@ def test_a_token_without_imaging_studies_is_forbidden_and_none_is_unauthorised(s
     assert http.get("/studies", headers={"Authorization": "Bearer other"}).status_code == 403
     answer = http.get("/studies", headers={"Authorization": "Bearer nonsense"})
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="dicom-web"'
 
 
 def test_tenants_are_apart(served, http):

@@ -196,7 +196,7 @@ def _get(base):
 
 def test_a_newer_schema_is_refused(tmp_path, capsys):
     copy, restored = tmp_path / "backup", tmp_path / "restored"
-    (tmp_path / "data").mkdir()
+    assert main(["tenant", "add", "north", "--data", str(tmp_path / "data")]) == 0
     assert main(["backup", str(copy), "--data", str(tmp_path / "data")]) == 0
     file = copy / "store.sqlite"
     connection = apsw.Connection(str(file))

@@ -159,6 +159,7 @@ def test_a_backup_goes_into_an_empty_store_of_its_own_kind_by_the_commands(
     assert main(["restore", copy, *there, "--store", urls[1]]) == 0
     assert main(["check", *there, "--store", urls[1]]) == 0
     embedded = str(tmp_path / "embedded")
+    assert main(["tenant", "add", "north", *data]) == 0
     assert main(["backup", embedded, *data]) == 0
     capsys.readouterr()
     elsewhere = ("--data", str(tmp_path / "elsewhere"))

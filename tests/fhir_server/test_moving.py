@@ -192,6 +192,26 @@ async def test_a_line_that_no_store_could_have_held_is_refused_by_its_number(tmp
     assert "Bad Tenant" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (json.dumps(GOOD["resource"]), "it lacks what export --history writes: tenant, type, "),
+        (json.dumps(GOOD | {"method": "Secret"}), "it lacks what export --history writes"),
+        (json.dumps(GOOD)[:-20], "it is not JSON, or not to its end"),
+        ("\udcff", "it is not JSON, or not to its end"),
+        (json.dumps(GOOD | {"resource": "Secret"}), "its resource is none"),
+        (json.dumps(GOOD | {"lastUpdated": "2020-13-01T00:00:00Z"}), "lastUpdated is no instant"),
+    ],
+)
+async def test_the_reason_is_told_without_what_the_line_holds(tmp_path, line, reason):
+    path = tmp_path / moving.FILE
+    path.write_text(f"{line}\n", errors="surrogateescape")
+    with pytest.raises(moving.Unreadable) as refused:
+        await taken(path)
+    assert str(refused.value).startswith(f"line 1 is no version: {reason}")
+    assert "Secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("harm", [slice(0, -20), slice(3, None)])
 async def test_a_gz_that_is_harmed_is_refused(tmp_path, harm):
     path = tmp_path / f"{moving.FILE}.gz"

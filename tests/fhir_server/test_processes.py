@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 import uuid
 
@@ -153,8 +154,32 @@ def test_what_one_process_refuses_several_refuse_in_the_same_words(served):
         Served(served.data, "--workers", "2")
 
 
-async def test_sigterm_drains_every_process_and_exits_0(served):
+def refused(port):
+    """Tell whether a new connection is refused; one that is taken is closed again."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+async def test_sigterm_refuses_new_connections_and_answers_what_has_begun(served):
     left = workers(served)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as upload:
+        upload.sendall(
+            b"PUT /fhir/Binary/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\n"
+            b"Content-Length: 8\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert upload.recv(100).startswith(b"HTTP/1.1 100 "), "a process has begun to read it"
+        upload.sendall(b"half")
+        served.process.terminate()
+        end = time.monotonic() + 10
+        while not refused(served.port):
+            assert time.monotonic() < end, "connections are taken that nobody will answer"
+            await asyncio.sleep(0.01)
+        assert any(worker.is_running() for worker in left), "the upload is waited for"
+        upload.sendall(b"whol")
+        assert upload.recv(100).startswith(b"HTTP/1.1 201 ")
     assert served.stop() == 0
     psutil.wait_procs(left, timeout=10)
     assert not any(worker.is_running() for worker in left)

@@ -65,6 +65,18 @@ async def test_what_could_not_be_found_is_found_after_it(settings, capsys):
         assert (await house.services.store.read(key("p0"))).version_id == 1
 
 
+async def test_servers_that_want_one_at_once_begin_one(settings):
+    async with app.installation(settings, "http://localhost") as house:
+        await spoil(house, 3)
+        begun = await asyncio.gather(*(house.reindexing.start(None) for _ in range(4)))
+        assert len({job.id for job in begun}) == 1
+        assert len(await house.services.documents.list(jobs.QUEUE_TENANT, jobs.QUEUE)) == 1
+        assert len(await found(house, "Task?code=reindex")) == 1
+        ended = lambda job: replace(job, state="completed", ended=job.created)  # noqa: E731
+        await jobs.amend(house.services.documents, "default", begun[0].id, ended)
+        assert (await house.reindexing.start(None)).id != begun[0].id
+
+
 async def test_a_server_that_finds_by_other_values_indexes_anew_by_itself(settings, monkeypatch):
     async with app.installation(settings, "http://localhost") as house:
         assert await house.reindexing.catch_up() is None

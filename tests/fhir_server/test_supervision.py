@@ -119,15 +119,15 @@ async def test_waits_grow_with_each_failure():
     await child.stop()
 
 
-def test_a_folder_is_served_by_one_at_a_time(tmp_path):
-    with alone(tmp_path):
-        with pytest.raises(Taken), alone(tmp_path):
+def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+    with alone(tmp_path / "lock"):
+        with pytest.raises(Taken), alone(tmp_path / "lock"):
             pass
-    with alone(tmp_path):
+    with alone(tmp_path / "lock"):
         pass
 
 
-def test_the_kernel_lets_go_of_a_folder_when_its_server_is_killed(tmp_path):
+def test_the_kernel_lets_go_of_a_lock_when_its_process_is_killed(tmp_path):
     script = (
         "import sys, time, pathlib\n"
         "from fhir_server.supervision import alone\n"
@@ -135,14 +135,14 @@ def test_the_kernel_lets_go_of_a_folder_when_its_server_is_killed(tmp_path):
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", script, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(Taken), alone(tmp_path):
+        with pytest.raises(Taken), alone(tmp_path / "lock"):
             pass
         other.kill()
         other.wait()
-    with alone(tmp_path):
+    with alone(tmp_path / "lock"):
         pass
 
 

@@ -10,7 +10,7 @@ from bodies import transaction
 from msgspec.structs import replace
 
 from conformance.validate import Validator
-from fhir_server import registry
+from fhir_server import registry, tenancy
 from fhir_server.access import Access, everything
 from fhir_server.context import Context, Policy, Services
 from fhir_server.interactions import answer
@@ -127,7 +127,10 @@ async def door(request, tmp_path):
         documents=store,
         definitions=DEFINITIONS,
         planner=Planner(
-            PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types, base=BASE
+            PARAMETERS,
+            {m.code: m for m in found},
+            DEFINITIONS.resource_types,
+            bases=tenancy.bases("default", BASE),
         ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),

@@ -394,6 +394,12 @@ async def test_a_large_content_comes_packed_and_goes_within_every_form(client):
     assert b"\n" in pretty.content
     xml = await client.get("/Binary/b?_format=xml")
     assert base64.b64encode(data) in xml.content
+    for query in ("_elements=contentType", "_summary=true"):
+        for accept in ("*/*", "application/pdf;q=0.1, application/fhir+json"):
+            shown = await client.get(f"/Binary/b?{query}", headers={"accept": accept})
+            assert shown.json()["meta"]["tag"][0]["code"] == "SUBSETTED"
+        refused = await client.get(f"/Binary/b?{query}", headers={"accept": "application/pdf"})
+        assert refused.status_code == 406
     part = await client.get("/Binary/b?_elements=contentType", headers=FHIR)
     assert part.json().get("data") is None
 

@@ -29,6 +29,16 @@ async def test_the_outcome_tells_how_many(several):
     assert (told.status, json.loads(told.body)["issue"][0]["diagnostics"][:1]) == (200, "5")
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_an_entry_tells_of_several_as_the_request_alone_does(several, kind):
+    entry = {"request": {"method": "DELETE", "url": "Patient?family=Rho"}}
+    sent = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+    answered = await several.give("POST", "", sent, prefer="return=OperationOutcome")
+    response = answered["entry"][0]["response"]
+    assert response.keys() == {"status", "lastModified", "outcome"}
+    assert response["outcome"]["issue"][0]["diagnostics"] == "5 resources were deleted"
+
+
 async def test_more_matches_than_count_are_refused_and_none_is_deleted(several):
     refused = await several.call("DELETE", "Patient?family=Rho&_count=4")
     assert refused.status == 412

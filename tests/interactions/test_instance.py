@@ -6,7 +6,7 @@ import time
 from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
-from bodies import observation, patient
+from bodies import observation, patient, transaction
 
 from fhir_server.access import Access, Grant
 
@@ -233,6 +233,43 @@ async def test_unresolved_references_are_refused_where_the_setting_says_so(door)
     await strict.give("PUT", "Patient/p1", patient("p1"))
     assert (await strict.call("PUT", "Observation/o", observation("o", "Patient/p1"))).status == 201
     assert (await door.call("PUT", "Observation/x", observation("x", "Patient/none"))).status == 201
+
+
+async def test_a_reference_that_is_refused_is_named(door):
+    strict = door.with_policy(refuse_unresolved=True)
+    await strict.give("PUT", "Patient/p1", patient("p1"))
+    held = observation("o", "Patient/p1", performer=[{"display": "x"}, {"reference": "Patient/q"}])
+    refused = await strict.call("PUT", "Observation/o", held)
+    assert json.loads(refused.body)["issue"][0]["expression"] == ["Observation.performer[1]"]
+    refused = await strict.call("POST", "", transaction(patient("p2"), held))
+    assert json.loads(refused.body)["issue"][0]["expression"] == [
+        "Bundle.entry[1].resource.performer[1]"
+    ]
+
+
+async def test_a_reference_to_a_version_that_is_not_there_is_refused_too(door):
+    strict = door.with_policy(refuse_unresolved=True)
+    for gender in ("male", "female"):
+        await strict.give("PUT", "Patient/p1", patient("p1", gender=gender))
+    await door.give("DELETE", "Patient/p1")  # version 3 is a deletion
+    await strict.give("PUT", "Patient/p1", patient("p1"))
+
+    async def status(version, *along):
+        held = observation("o", f"Patient/p1/_history/{version}")
+        refused = await strict.call("POST", "", transaction(*along, held))
+        if refused.status != 200:
+            place = f"Bundle.entry[{len(along)}].resource.subject"
+            assert json.loads(refused.body)["issue"][0]["expression"] == [place]
+        return refused.status
+
+    assert [await status(version) for version in ("1", "2", "4")] == [200] * 3
+    assert [await status(version) for version in ("0", "3", "5", "x", "9" * 20)] == [422] * 5
+    written = patient("p1", gender="other")
+    assert [await status(version, written) for version in ("6", "3", "5")] == [422, 422, 200]
+    mine = Access("app", (Grant("Observation", frozenset("crus")),))
+    held = observation("x", "Patient/p1/_history/1")
+    assert (await strict.as_(mine).call("PUT", "Observation/x", held)).status == 422
+    assert (await strict.call("PUT", "Observation/x", held)).status == 201
 
 
 async def test_deleting_the_referenced_is_refused_where_the_setting_says_so(door):

@@ -62,7 +62,10 @@ async def test_what_is_deleted_along_is_not_there_to_be_referred_to(door):
     delete = {"request": {"method": "DELETE", "url": "Patient/p"}}
     still = transaction(observation("o", "Patient/p"))
     still["entry"].insert(0, delete)
-    for held, status, place in ((strict, 422, "Bundle.entry[1]"), (loose, 409, "Bundle.entry[0]")):
+    for held, status, place in (
+        (strict, 422, "Bundle.entry[1].resource.subject"),
+        (loose, 409, "Bundle.entry[0]"),
+    ):
         refused = await held.call("POST", "", still)
         assert refused.status == status
         assert json.loads(refused.body)["issue"][0]["expression"] == [place]

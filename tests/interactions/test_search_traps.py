@@ -172,3 +172,36 @@ async def test_system_searches_take_only_what_every_type_has(world):
     assert (await world.call("GET", "?_type=Patient,Nothing&_id=x")).status == 404
     assert (await world.call("GET", "?_type:not=Patient")).status == 400
     assert (await world.call("GET", "Patient?_type=Patient")).status == 400
+
+
+async def test_negative_zero_is_kept_with_its_sign_and_found_as_zero(door):
+    raw = (
+        b'{"resourceType":"Observation","id":"n","status":"final","code":{"text":"T-0, -0 "},'
+        b'"valueQuantity":{"value":-0,"code":"mm","system":"http://unitsofmeasure.org"}}'
+    )
+    response = await door.call("PUT", "Observation/n", raw)
+    assert response.status == 201
+    for url in ("Observation/n", "Observation?_elements=value", "Observation/n?_summary=data"):
+        assert b'"value":-0,' in (await door.call("GET", url)).body
+    for query in ("0", "-0", "lt1", "gt-1", "0|http://unitsofmeasure.org|m"):
+        assert await door.ids(f"Observation?value-quantity={query}") == ["n"], query
+    patch = b'[{"op":"test","path":"/valueQuantity/value","value":0},{"op":"remove","path":"/code/text"},'
+    patch += b'{"op":"add","path":"/code/text","value":"y"}]'
+    kind = {"content_type": "application/json-patch+json"}
+    assert (await door.call("PATCH", "Observation/n", patch, **kind)).status == 200
+    assert b'"value":-0,' in (await door.call("GET", "Observation/n")).body
+
+
+async def test_a_number_beyond_any_double_is_refused_in_a_resource_and_in_a_search(door):
+    head = b'{"resourceType":"Observation","id":"n","status":"final","code":{"text":"x"},'
+    for digits in (b"1e400", b"-1E301", b"1e-400", b"0e999999"):
+        raw = head + b'"valueQuantity":{"value":' + digits + b"}}"
+        assert (await door.call("PUT", "Observation/n", raw)).status == 400
+    for asked in ("1e400", "1e-400", "0e999999", "-1E309"):
+        assert (await door.call("GET", f"Observation?value-quantity={asked}")).status == 400
+    for digits in (b"9.99e300", b"1E-300", b"6.02214076E+23"):
+        raw = head + b'"valueQuantity":{"value":' + digits + b"}}"
+        assert (await door.call("PUT", "Observation/n", raw)).status < 300
+        assert await door.ids(
+            f"Observation?value-quantity={digits.decode().replace('+', '%2B')}"
+        ) == ["n"], digits

@@ -60,6 +60,15 @@ async def test_it_needs_a_token_that_may_delete_everything(world, grant):
     assert await world.all("AuditEvent") == []
 
 
+async def test_it_is_not_there_for_what_is_never_altered(world):
+    await patient(world, "One", "Two")
+    await world.give("POST", "Patient/p/$purge")
+    (event,) = await world.all("AuditEvent")
+    refused = await world.call("POST", f"AuditEvent/{event['id']}/$purge")
+    assert (refused.status, refused.headers) == (404, {})
+    assert await world.all("AuditEvent") == [event]
+
+
 async def test_what_never_was_is_404_and_get_does_not_purge(world):
     assert (await world.call("POST", "Patient/nobody/$purge")).status == 404
     await patient(world, "One", "Two")

@@ -1,6 +1,7 @@
 """Parse and serialise: every digit comes back."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -24,6 +25,13 @@ DIGITS = [
     "1.5e+3",
     "100000000000000000000.10",
     "0.0",
+    "-0",
+    "6.02214076E+23",
+    "1e300",
+    "9.99E300",
+    "-1E-300",
+    "0.1e301",
+    "1e0000000000000000000000001",
 ]
 
 
@@ -63,12 +71,42 @@ def test_what_is_no_resource_is_refused_without_an_echo(raw):
 
 
 @pytest.mark.parametrize(
-    "text", ["9" * 5000, "-" + "9" * 5000, "1e99999999999999999999", "1E-9999999999999999999"]
+    "text",
+    [
+        *("9" * 5000, "-" + "9" * 5000, "1e99999999999999999999", "1E-9999999999999999999"),
+        *("1e301", "-1E+400", "10e300", "1e-301", "0.1e-300", "0e400", "0E-400", "1e999999999"),
+        f"1e{'0' * 5000}301",
+    ],
 )
 def test_a_number_that_is_too_long_is_refused_as_that(text):
     with pytest.raises(Invalid, match="A number has more digits, or a larger exponent") as refused:
         parse(f'{{"resourceType":"Observation","valueQuantity":{{"value":{text}}}}}'.encode())
     assert refused.value.issues[0].code == "value"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "-0",
+        "-0 ,-0\n,\t-0\r",
+        "1e-0,1.5E-0,-0e0,-0.0,0,-0e00000000000000000000001",
+        '"-0,","-0 ]}","a\\"-0,",{"-0 ":"-0\\\\"},-0,"\\\\",-0',
+        '"no number: -0, here"',
+        '"\\n\\n-0 "',
+    ],
+)
+def test_negative_zero_keeps_its_sign_and_nothing_else_is_taken_for_it(values):
+    raw = f'{{"resourceType":"X","v":[{values}]}}'.encode()
+    told = re.sub(r'("(?:[^"\\]|\\.)*")|\s+', lambda found: found[1] or "", raw.decode())
+    assert serialise(received(raw)).decode() == told
+    for number in received(raw)["v"]:
+        assert not isinstance(number, Decimal) or number == Decimal(str(number))
+
+
+def test_long_strings_beside_a_negative_zero_are_stepped_over_at_once():
+    text = "\\n" * 500_000 + "-0, "
+    raw = f'{{"resourceType":"X","text":"{text}","v":-0}}'.encode()
+    assert serialise(parse(raw)) == raw
 
 
 TWICE = [

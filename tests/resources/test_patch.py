@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from resources import patch
+from resources import model, patch
 from resources.outcome import FhirError, Invalid, TooCostly, Unprocessable
 
 RECORDED = 16
@@ -55,6 +55,18 @@ def test_what_is_no_patch_is_refused_as_malformed(body, kind):
     with pytest.raises(kind) as refused:
         patch.parse(body)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("text", ["1e9999999999999999999", "1e400", "-1E-301", "9" * 5000])
+def test_a_number_that_is_not_read_is_told_as_that(text):
+    with pytest.raises(Invalid, match="A number has more digits, or a larger exponent") as refused:
+        patch.parse(f'[{{"op":"add","path":"/a","value":{text}}}]'.encode())
+    assert refused.value.issues[0].code == "value"
+
+
+def test_a_patch_keeps_the_sign_of_zero():
+    operations = patch.parse(b'[{"op":"add","path":"/a","value":-0}]')
+    assert model.serialise(patch.apply({}, operations)) == b'{"a":-0}'
 
 
 @pytest.mark.parametrize(

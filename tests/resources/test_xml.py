@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -192,11 +192,17 @@ def test_a_decimal_keeps_its_digits_both_ways(digits):
 @given(
     st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
 )
+@example("-0")
 def test_any_decimal_keeps_its_digits_by_way_of_the_other_format(digits):
-    assume(digits != "-0")  # the one spelling that JSON's own parser does not keep
+    exponent = Decimal(digits).adjusted() if "e" in digits.lower() else 0
     raw = f'{{"resourceType":"Observation","valueQuantity":{{"value":{digits}}}}}'.encode()
     quantity = f'<valueQuantity><value value="{digits}"/></valueQuantity>'
     document = f'<Observation xmlns="{FHIR}">{quantity}</Observation>'
+    if abs(exponent) > model.LARGEST_EXPONENT:
+        assert refused(document.encode()).diagnostics == model.NO_NUMBER
+        with pytest.raises(Invalid, match=model.NO_NUMBER):
+            model.parse(raw)
+        return
     assert written(model.parse(raw)) == document
     assert model.serialise(from_xml(document.encode())) == raw
 
@@ -360,7 +366,9 @@ def test_numbers_are_typed_as_json_would_have_them():
         (patient("<active>true</active>"), "attribute value", "Patient.active"),
         (patient("<active><value value='a'/></active>"), "no element", "Patient.active.value"),
         (patient('<multipleBirthInteger value="1.0"/>'), "whole number", "Patient.multipleBirth"),
-        (patient('<multipleBirthInteger value="+1"/>'), "whole number", "Patient.multipleBirth"),
+        (patient('<multipleBirthInteger value="+0"/>'), "whole number", "Patient.multipleBirth"),
+        (patient('<multipleBirthInteger value="++1"/>'), "whole number", "Patient.multipleBirth"),
+        (patient('<multipleBirthInteger value="+01"/>'), "whole number", "Patient.multipleBirth"),
         (patient("<contained/>"), "A resource stands here", "Patient.contained[0]"),
         (patient("<contained><Basic/><Basic/></contained>"), "not several", "Patient.contained[0]"),
         (patient("<contained><p/></contained>"), "no resource type", "Patient.contained[0]"),
@@ -384,12 +392,43 @@ def test_what_r4_does_not_have_is_refused_at_its_place(data, sentence, expressio
 
 
 @pytest.mark.parametrize(
-    "text", ["+1", ".5", "01", "1.", "NaN", "INF", "0x1", "1e", "١", "1e99999999999999999999"]
+    "text",
+    [
+        *("+1", "+1.5", ".5", "01", "1.", "NaN", "INF", "0x1", "1e", "١", "1e99999999999999999999"),
+        *("1e400", "1E-301"),
+    ],
 )
 def test_a_decimal_that_json_could_not_write_is_refused(text):
     inside = f'<valueQuantity><value value="{text}"/></valueQuantity>'
     issue = refused(f'<Observation xmlns="{FHIR}">{inside}</Observation>'.encode())
     assert (issue.code, issue.expression) == ("value", "Observation.value.value")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("valueInteger", "+3", 3),
+        ("valuePositiveInt", "+12", 12),
+        ("valueUnsignedInt", "12", 12),
+        ("valueUnsignedInt", "+12", None),
+    ],
+)
+def test_a_plus_is_read_where_r4_allows_one(name, text, read):
+    data = patient(f'<extension url="u"><{name} value="{text}"/></extension>')
+    if read is None:
+        assert "whole number" in refused(data).diagnostics
+        return
+    resource = from_xml(data)
+    assert resource["extension"][0][name] == read
+    assert f'<{name} value="{read}"/>'.encode() in to_xml(resource)
+
+
+@pytest.mark.parametrize("name", ["valueDecimal", "valueInteger"])
+def test_negative_zero_keeps_its_sign_both_ways(name):
+    raw = f'{{"resourceType":"Patient","extension":[{{"url":"u","{name}":-0}}]}}'.encode()
+    document = to_xml(model.received(raw))
+    assert f'<{name} value="-0"/>'.encode() in document
+    assert model.serialise(from_xml(document)) == raw
 
 
 def test_a_refusal_repeats_nothing_that_was_sent():
@@ -402,6 +441,15 @@ def test_a_refusal_repeats_nothing_that_was_sent():
     ):
         issue = refused(patient(inside))
         assert "SECRET" not in issue.diagnostics + (issue.expression or "")
+
+
+def test_an_element_that_is_called_resource_type_is_one_like_any_other():
+    instance = {"resourceId": "i", "resourceType": "Patient", "_resourceType": {"id": "x"}}
+    resource = {"resourceType": "ExampleScenario", "instance": [instance]}
+    assert '<resourceId value="i"/><resourceType id="x" value="Patient"/>' in written(resource)
+    assert from_xml(to_xml(resource)) == resource
+    with pytest.raises(Invalid, match="definition does not have"):
+        to_xml({"resourceType": "Patient", "name": [{"resourceType": "HumanName"}]})
 
 
 # --- attacks --------------------------------------------------------------------------------------

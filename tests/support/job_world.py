@@ -35,6 +35,7 @@ from fhir_server.search.parameters import SearchParameters
 from fhir_server.search.plan import Planner
 from fhir_server.store.files import FolderFiles
 from fhir_server.store.memory import MemoryStore
+from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.sqlite.store import SqliteStore
 from operations.bulk.exporting import Exporting
 from operations.operation import Operation
@@ -196,10 +197,12 @@ def _clinical(type_):
 
 @contextlib.asynccontextmanager
 async def opened(kind, folder, *, cache=None, claimed="report", **policy):
-    """Give a world over a store of that kind."""
+    """Give a world over a store of that kind, or over the database of MongoDB that a URL names."""
     clock, images = Clock(), Images()
     if kind == "memory":
         store = MemoryStore(clock=clock, clinical=_clinical)
+    elif kind.startswith("mongodb://"):
+        store = MongoStore(kind, clock=clock, clinical=_clinical)
     else:
         store = SqliteStore(folder / "store.sqlite", clock=clock, clinical=_clinical)
     await store.open()
@@ -223,7 +226,7 @@ async def opened(kind, folder, *, cache=None, claimed="report", **policy):
         documents=store,
         definitions=DEFINITIONS,
         planner=Planner(
-            PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types, base=BASE
+            PARAMETERS, {m.code: m for m in found}, DEFINITIONS.resource_types, bases=(BASE,)
         ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),

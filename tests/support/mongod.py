@@ -119,7 +119,7 @@ class ReplicaSet:
         folder.mkdir(parents=True, exist_ok=True)
         command = [str(program()), "--dbpath", str(folder), "--port", str(port)]
         command += ["--bind_ip", "127.0.0.1", "--nounixsocket"]
-        command += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128", "--quiet"]
+        command += ["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "128", "--quiet"]
         for parameter in ("diagnosticDataCollectionEnabled=false", "enableTestCommands=1"):
             command += ["--setParameter", parameter]
         with (folder / "log").open("ab") as log:

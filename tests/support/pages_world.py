@@ -103,7 +103,7 @@ def furnished(store, clock):
             PARAMETERS,
             {m.code: m for m in found},
             DEFINITIONS.resource_types,
-            base=f"{ORIGIN}/fhir",
+            bases=(f"{ORIGIN}/fhir",),
         ),
         validator=VALIDATOR,
         paging=Paging(b"secret"),

@@ -102,8 +102,8 @@ class Reindex(msgspec.Struct, frozen=True):
         return Reindexed(len(found), changed, following)
 
     async def _renew(self, transaction: Transaction, found: Document) -> bool:
-        key = Key(found["tenant"], found["type"], found["id"])
-        seen = transaction.searched(key, self.extract(key, found["body"]))
+        key, body = Key(found["tenant"], found["type"], found["id"]), found["body"]
+        seen = transaction.searched(key, self.extract(key, body), len(body))
         gone = {} if "written" in seen or "written" not in found else {"$unset": {"written": ""}}
         if not gone and all(found.get(name) == value for name, value in seen.items()):
             return False

@@ -20,15 +20,15 @@ from pymongo.errors import (
 from fhir_server.store.port import OutcomeUnknown, StoreUnavailable
 from resources.outcome import TooCostly, TooLarge
 
-_TOO_LARGE: Final = {225, 10334}
-"""TransactionTooLargeForCache and BSONObjectTooLarge."""
+_TOO_LARGE: Final = {257, 388, 10334}
+"""TransactionTooLarge, TransactionTooLargeForCache and BSONObjectTooLarge."""
 _PASSING: Final = (ConnectionFailure, InvalidOperation, WaitQueueTimeoutError)
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
 
 _LABELS: Final = (TRANSIENT, "RetryableWriteError")
-_SNAPSHOT_GONE: Final = {239, 246}
-"""SnapshotTooOld and SnapshotUnavailable."""
+_GONE: Final = {225, 239, 246}
+"""TransactionTooOld, SnapshotTooOld and SnapshotUnavailable."""
 
 
 @contextmanager
@@ -62,8 +62,13 @@ def of(fault: PyMongoError) -> Exception:
     if isinstance(fault, ExecutionTimeout):
         return TooCostly("The search takes too long: narrow what it asks for")
     if _codes(fault) & _TOO_LARGE:
-        return TooLarge("MongoDB, as it is set up, cannot take this much in one change")
+        return too_large()
     return unavailable(fault) if passing(fault) else fault
+
+
+def too_large() -> TooLarge:
+    """Give what the port raises for a change that has no room in the server's cache or in a document."""
+    return TooLarge("MongoDB, as it is set up, cannot take this much in one change")
 
 
 def _codes(fault: PyMongoError) -> set[int]:
@@ -78,7 +83,7 @@ def passing(fault: PyMongoError) -> bool:
     if any(fault.has_error_label(label) for label in (*_LABELS, UNKNOWN)):
         return True
     if isinstance(fault, OperationFailure):
-        return fault.code in _SNAPSHOT_GONE
+        return fault.code in _GONE
     return isinstance(fault, _PASSING)
 
 

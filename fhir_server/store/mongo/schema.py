@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pymongo import IndexModel
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from fhir_server.store.mongo.keys import HEAD
 from fhir_server.store.mongo.view import Database
@@ -50,6 +50,14 @@ _INDEXES: Final[dict[str, dict[str, str]]] = {
     "files": {"jobs": "tenant id", "made": "kind made"},
 }
 _UNIQUE: Final = {("history", "versions")}
+
+_UNCOMPARED: Final = {"v", "ns", "background"}
+_REFUSED: Final = {
+    85: "there is one of its fields with another name or other options, to be dropped",
+    86: "there is another one of its name, to be dropped",
+    11_000: "it would be unique, and there are documents that are the same to it",
+}
+"""IndexOptionsConflict, IndexKeySpecsConflict and DuplicateKey. What was stored is in no message."""
 
 Migration = Callable[[Database], Awaitable[None]]
 """Changes what a schema before this one has stored; may be done twice, and beside itself."""
@@ -83,7 +91,10 @@ async def prepare(database: Database, migrations: Mapping[int, Migration] = MIGR
     at = VERSION if found is None else int(found["version"])
     if at > VERSION:
         raise SchemaTooNew(f"schema {at} is newer than {VERSION}, the newest known here")
-    await asyncio.gather(*(database[name].create_indexes(indexes(name)) for name in _INDEXES))
+    made = [_make_indexes(database, name) for name in _INDEXES]
+    for fault in await asyncio.gather(*made, return_exceptions=True):
+        if fault is not None:
+            raise fault
     await _once(database, "head", _FIRST_HEAD)
     await _once(database, "meta", {**META, "version": VERSION})
     for version in range(at, VERSION):
@@ -94,14 +105,39 @@ async def prepare(database: Database, migrations: Mapping[int, Migration] = MIGR
 
 async def faults(database: Database) -> Sequence[str]:
     """Give a sentence for each index that is missing or is another one."""
-    found = []
-    for name, wanted in _INDEXES.items():
-        present = await database[name].index_information()
-        for index, fields in wanted.items():
-            keys = [(field, 1) for field in fields.split()]
-            if index not in present or present[index]["key"] != keys:
-                found.append(f"The index {index} of {name} is missing or is another one.")
-    return found
+    return [
+        f"The index {index} of {name} is missing or is another one."
+        for name in _INDEXES
+        for index in await _differing(database, name)
+    ]
+
+
+async def _make_indexes(database: Database, collection: str) -> None:
+    """Make the indexes of a collection that are missing; raises StoreUnavailable where one cannot be made."""
+    try:
+        await database[collection].create_indexes(indexes(collection))
+    except OperationFailure as fault:
+        why = _REFUSED.get(fault.code or 0)
+        if why is None:
+            raise
+        named = " or ".join(await _differing(database, collection)) or "one"
+        told = f"the index {named} of the collection {collection} cannot be made: {why}"
+        raise StoreUnavailable(told) from fault
+
+
+async def _differing(database: Database, collection: str) -> list[str]:
+    """Give the names of the indexes that are missing, or have other fields or other options."""
+    present = await database[collection].index_information()
+    return [
+        index
+        for index, fields in _INDEXES[collection].items()
+        if _told(present.get(index, {}))
+        != {"key": [(field, 1) for field in fields.split()], **_options(collection, index)}
+    ]
+
+
+def _told(present: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in present.items() if name not in _UNCOMPARED}
 
 
 def _options(collection: str, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+from bson import encode
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
@@ -37,6 +38,9 @@ from fhir_server.store.port import (
 )
 
 _DUPLICATE: Final = 11_000
+_LARGE: Final = 4_000_000
+_MOST: Final = 16 * 2**20 - 100_000
+"""So many bytes a document may have, less some for names and numbers."""
 MOST_FOUND: Final = 3
 """How many matches a failed NoMatch looks for: enough to tell one from several, apart from one excepted."""
 
@@ -195,15 +199,20 @@ class Transaction:
         self._heads[named(key)].purged += count
         self._erased = True
 
-    def searched(self, key: Key, values: IndexValues) -> Document:
-        """Give what a search sees of a resource."""
+    def searched(self, key: Key, values: IndexValues, size: int) -> Document:
+        """Give what a search sees of a resource whose body has so many bytes.
+
+        Beside a large one there may not be room for all that is written in it.
+        """
         at = clinical_key(self._clinical(key.type), values)
-        return {
+        seen = {
             "type": key.type,
             "clinical": UNDATED if at is None else at,
             "index": entries.of_values(values, key.type),
-            **written.of_values(values),
         }
+        if size < _LARGE:
+            return {**seen, **written.of_values(values)}
+        return {**seen, **written.fitted(values, _MOST - size - len(encode(seen)))}
 
     async def flush(self) -> None:
         """Write what is gathered."""
@@ -254,7 +263,8 @@ class Transaction:
             self._superseded.append(versions.superseded(head.version))
             head = _Head(head.place, version, head.written, head.purged + missing)
         self._heads[name] = head
-        seen = {} if version.body is None else self.searched(version.key, values)
+        body = version.body
+        seen = {} if body is None else self.searched(version.key, values, len(body))
         extra = {"purged": head.purged} if head.purged else {}
         self._pending[name] = versions.current(version, head.place, {**seen, **extra})
         self._made.append(version)

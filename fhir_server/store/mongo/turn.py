@@ -24,7 +24,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from fhir_server.store.mongo.faults import TRANSIENT, UNKNOWN, cancellable
+from fhir_server.store.mongo.faults import TRANSIENT, UNKNOWN, cancellable, too_large
 from fhir_server.store.mongo.keys import HEAD, Filter
 from fhir_server.store.mongo.view import Database, Document
 
@@ -37,6 +37,10 @@ _LONG_MS: Final = 2_000
 DEAD: Final = {"$lt": ["$beat", {"$subtract": ["$$NOW", _DEAD_MS]}]}
 """What holds of a writer without a sign of life."""
 _WRITE_CONFLICT: Final = 112
+_MANY: Final = 1_000
+_CROWDED: Final = 3
+"""Whoever has the turn conflicts with nobody, but a server whose cache is full of one transaction may say so.
+A transaction of MANY versions that this befell so often is taken for too large."""
 _PAUSE_S: Final = 0.25
 _OTHERS_S: Final = 0.005
 
@@ -57,6 +61,7 @@ class Turn:
         self._bell = self._head.with_options(write_concern=WriteConcern(w=1))
         self._rung = 0
         self._later = 0.0
+        self._had = False
         self.me: Filter = {"_id": name, "tenant": "", "id": name}
         """The document of `writers` with the signs of life."""
         self._session = self._client.start_session()
@@ -82,9 +87,9 @@ class Turn:
 
         That is where another got in between or a primary was lost. A commit whose result is unknown is asked
         for again, which changes nothing if it was done. Raises what the driver raised last, after two minutes
-        or at once where a new attempt cannot help.
+        or at once where a new attempt cannot help, and TooLarge.
         """
-        begun = time.monotonic()
+        begun, crowded = time.monotonic(), 0
         await asyncio.sleep(max(0.0, self._later - begun))
         while True:
             try:
@@ -93,17 +98,21 @@ class Turn:
                 late = time.monotonic() - begun > _PATIENCE_S
                 if late or not fault.has_error_label(TRANSIENT):
                     raise
-                if isinstance(fault, OperationFailure) and fault.code == _WRITE_CONFLICT:
-                    await self._wait()
-                else:
+                if not isinstance(fault, OperationFailure) or fault.code != _WRITE_CONFLICT:
                     await asyncio.sleep(_PAUSE_S)
+                    continue
+                crowded += self._had
+                if most >= _MANY and crowded >= _CROWDED:
+                    raise too_large() from fault
+                await self._wait()
 
     async def _once(self, most: int, now: int, attempt: Attempt[_R], begun: float) -> _R:
-        session = self._session
+        session, self._had = self._session, False
         await session.start_transaction(ReadConcern("snapshot"), ACKNOWLEDGED)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(_undone, session)
             head = await self._take(most, now)
+            self._had = True
             result = await attempt(session, head)
             undo.pop_all()
         await self._commit(begun)

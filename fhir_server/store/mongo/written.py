@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bson import encode
+
 from fhir_server.search.expression import FullText
 from fhir_server.search.values import IndexValues
 from fhir_server.store.mongo.keys import Filter, begins
@@ -19,12 +21,27 @@ _PARTS: Final = {"narrative": ("narrative",), "content": ("narrative", "content"
 
 def of_values(values: IndexValues) -> Filter:
     """Give the field of a resource's document; nothing where nothing is written."""
-    if not values.narrative and not values.content:
+    return _field(values.narrative, values.content)
+
+
+def fitted(values: IndexValues, room: int) -> Filter:
+    """Give the field with as much of the texts, from their beginnings, as fits into so many bytes."""
+    narrative, content = values.narrative, values.content
+    while (field := _field(narrative, content)) and len(encode(field)) > room:
+        narrative, content = _first_half(narrative), _first_half(content)
+    return field
+
+
+def _first_half(text: str) -> str:
+    return text[: len(text) // 2].rpartition(" ")[0]
+
+
+def _field(narrative: str, content: str) -> Filter:
+    if not narrative and not content:
         return {}
-    words = dict.fromkeys(f"n:{word}" for word in values.narrative.split())
-    words |= dict.fromkeys(f"c:{word}" for word in values.content.split())
-    texts = {"narrative": values.narrative, "content": values.content}
-    return {"written": {"words": list(words), **texts}}
+    words = dict.fromkeys(f"n:{word}" for word in narrative.split())
+    words |= dict.fromkeys(f"c:{word}" for word in content.split())
+    return {"written": {"words": list(words), "narrative": narrative, "content": content}}
 
 
 def condition(node: FullText) -> Filter:

@@ -27,16 +27,16 @@ from fhir_server.store.port import (
     Precondition,
     Reindexed,
     Scope,
+    StoreDamaged,
     StoreUnavailable,
     Version,
     VersionIs,
 )
-from fhir_server.store.sqlite import care, documents, schema
+from fhir_server.store.sqlite import care, documents, faults, schema, verify
 from fhir_server.store.sqlite.keys import Hashes
 from fhir_server.store.sqlite.reader import OverBudget, Reader
 from fhir_server.store.sqlite.transaction import Transaction
 from fhir_server.store.sqlite.turn import Turn
-from fhir_server.store.sqlite.verify import faults
 from fhir_server.store.sqlite.writer import Work, Writer
 
 _T = TypeVar("_T")
@@ -97,18 +97,23 @@ class SqliteStore:
         self._clock = clock
         self._threads = threads
         self._on_loop = on_loop
-        self._open = False
+        self._open = self._damaged = False
         self._hashes = Hashes(b"")
         self._followers: set[asyncio.Event] = set()
 
     # --- Care ---
+
+    @property
+    def damaged(self) -> bool:
+        """Tell whether a read or a write met a damaged page of the file since it was opened."""
+        return self._damaged
 
     async def open(self) -> None:
         """Open, creating the file or migrating an older schema; raises SchemaTooNew, StoreUnavailable."""
         try:
             await asyncio.to_thread(self._prepare)
         except apsw.Error as fault:
-            raise StoreUnavailable(f"the store cannot be opened: {type(fault).__name__}") from fault
+            raise faults.of(fault, "the store cannot be opened") from fault
         self._local = threading.local()
         self._connections: list[apsw.Connection] = []
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="store-reader")
@@ -128,7 +133,7 @@ class SqliteStore:
 
     async def verify(self) -> Sequence[str]:
         """Check the file and what must hold between its tables; gives a sentence for each fault found."""
-        return await self._in_thread(lambda reader: list(faults(reader.connection)))
+        return await self._in_thread(lambda reader: list(verify.faults(reader.connection)))
 
     async def purge(self, key: Key) -> int:
         """Erase every version but the current one; gives how many."""
@@ -284,7 +289,11 @@ class SqliteStore:
     async def _write(self, work: Work[_T]) -> _T:
         if not self._open:
             raise StoreUnavailable("the store is not open")
-        return await self._writer.submit(work)
+        try:
+            return await self._writer.submit(work)
+        except StoreDamaged as fault:
+            self._met(fault)
+            raise
 
     async def _small(self, work: Callable[[Reader], _T]) -> _T:
         """Run a read that is small by its nature."""
@@ -317,7 +326,12 @@ class SqliteStore:
         ):  # a statement that is wrong is a defect here, not a state of the store
             raise
         except apsw.Error as fault:
-            raise StoreUnavailable(f"the store cannot be read: {type(fault).__name__}") from fault
+            raise self._met(faults.of(fault, "the store cannot be read")) from fault
+
+    def _met(self, fault: StoreUnavailable) -> StoreUnavailable:
+        """Take note of damage, and give the fault."""
+        self._damaged = self._damaged or isinstance(fault, StoreDamaged)
+        return fault
 
     def _reader(self) -> Reader:
         """Give this thread's reader, with a connection of its own."""

@@ -20,6 +20,7 @@ import apsw
 import structlog
 
 from fhir_server.store.port import Key, MatchConflict, OutOfOrder, StoreUnavailable, VersionConflict
+from fhir_server.store.sqlite import faults
 from fhir_server.store.sqlite.texts import STEP, STRAIGHT
 from fhir_server.store.sqlite.transaction import Transaction
 
@@ -225,9 +226,7 @@ class Writer:
             if not isinstance(fault, apsw.Error):
                 return fault
             _log.warning("write_failed", fault=type(fault).__name__, together=len(group))
-            unavailable = StoreUnavailable(f"the store cannot write: {type(fault).__name__}")
-            unavailable.__cause__ = fault
-            return unavailable
+            return faults.of(fault, "the store cannot write")
         return None
 
     def _abandon(self, group: list[_Queued]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fhir_server.access import Access
 from fhir_server.audit import chain
 from fhir_server.audit.chain import Place
+from fhir_server.audit.event import accesses
 from fhir_server.audit.journal import Journal
 from fhir_server.audit.record import Record
 from fhir_server.audit.trail import Trail
@@ -97,29 +98,33 @@ async def test_our_own_reads_are_not_told_and_our_writes_are(trail, tmp_path):
 
 
 async def test_a_transaction_tells_each_entry_that_it_wrote(trail, tmp_path):
-    def bundle(kind, key, *values):
-        return serialise(
-            {"resourceType": "Bundle", "type": kind, "entry": [{key: v} for v in values]}
-        )
-
-    asked = bundle(
-        "transaction",
-        "request",
-        {"method": "POST", "url": "Patient"},
-        {"method": "DELETE", "url": "Patient/2"},
-        {"method": "GET", "url": "Patient/3"},
-    )
-    answered = bundle(
-        "transaction-response",
-        "response",
-        {"status": "201", "location": "http://x/fhir/Patient/1/_history/1"},
-        {"status": "204"},
-        {"status": "200"},
-    )
-    request = FhirRequest("POST", "", body=asked)
-    trail.interaction(Caller(), request, FhirResponse(200, answered))
+    wrote = (("POST", "Patient/1/_history/1"), ("DELETE", "Patient/2/_history/2"))
+    trail.interaction(Caller(), FhirRequest("POST", ""), FhirResponse(200, changed=wrote))
     (record,) = records(tmp_path)
-    assert record.written == (("POST", "Patient/1/_history/1"), ("DELETE", "Patient/2"))
+    assert (record.act, record.what, record.written) == ("bundle", (), wrote)
+
+
+async def test_a_batch_is_told_by_its_entries(trail, tmp_path):
+    trail.interaction(Caller(), FhirRequest("POST", ""), FhirResponse(200))
+    assert records(tmp_path) == []
+
+
+async def test_what_a_condition_deleted_is_named(trail, tmp_path):
+    gone = tuple(("DELETE", f"Patient/{n}/_history/2") for n in range(3))
+    asked = FhirRequest("DELETE", "Patient", (("family", "Rho"),))
+    for several in (gone[:1], gone, ()):
+        trail.interaction(Caller(), asked, FhirResponse(204, changed=several))
+    told = [(record.what, record.written) for record in records(tmp_path)]
+    assert told == [(("Patient/0/_history/2",), ()), ((), gone), ((), ())]
+    one, *each = [access for record in records(tmp_path) for access in accesses(record)]
+    none = each.pop()
+    assert [one.what, *[access.what for access in each]] == [
+        ("Patient/0/_history/2",),
+        *[(reference,) for _, reference in gone],
+    ]
+    assert {(a.act, a.path, a.query) for a in (one, none, *each)} == {
+        ("delete", "Patient", (("family", "Rho"),))
+    }
 
 
 async def test_an_operation_tells_what_it_gave_and_its_texts(trail, tmp_path):

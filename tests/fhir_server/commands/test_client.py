@@ -81,6 +81,7 @@ def test_two_ways_to_authenticate_are_refused(hounsfield, jwks):
 
 
 def test_a_tenant_that_is_not_registered_could_not_be_meant(hounsfield):
+    assert hounsfield("tenant", "add", "north").status == 0
     ran = hounsfield("client", "list", "--tenant", "nowhere")
     assert ran.status == 2
     assert "no tenant nowhere" in ran.err

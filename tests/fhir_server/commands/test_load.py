@@ -169,3 +169,20 @@ def test_a_collection_that_is_none_is_refused(hounsfield, file, tmp_path):
     ran = hounsfield("load", file("a.ndjson", lines(*wrong)), "--data", tmp_path / "d")
     assert ran.status == 1
     assert "0 stored, 0 loaded before, 3 refused" in ran.out
+
+
+def test_a_second_load_tells_and_exits_as_the_first_where_lines_were_refused(
+    hounsfield, file, tmp_path
+):
+    wrong = {"resourceType": "Patient", "id": "b", "gender": "x"}
+    path = file("a.ndjson", lines({"resourceType": "Patient", "id": "a"}, wrong))
+    first = hounsfield("load", path, "--data", tmp_path / "d")
+    second = hounsfield("load", path, "--data", tmp_path / "d")
+    again = hounsfield("load", path, "--again", "--data", tmp_path / "d")
+    assert [ran.status for ran in (first, second, again)] == [1, 1, 1]
+    assert "0 stored, 1 loaded before, 0 refused\n1 refused before" in second.out
+    told = f"  {path}:2: "
+    assert told in first.out
+    assert told in second.out
+    assert told in again.out
+    assert "0 loaded before, 1 refused" in again.out

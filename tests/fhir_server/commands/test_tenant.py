@@ -24,6 +24,7 @@ def test_a_tenant_s_doors_open_when_it_is_added_beside_a_running_server(hounsfie
 
 
 def test_names_are_listed_and_taken_once(hounsfield):
+    assert hounsfield("tenant", "set", "default", "--claimed-profiles", "inherit").status == 0
     assert hounsfield("tenant", "list").out == "default  /fhir\n"
     assert hounsfield("tenant", "add", "north").status == 0
     for name in ("north", "default", "North", "no/rth", ""):

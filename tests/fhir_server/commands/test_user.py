@@ -111,6 +111,7 @@ def test_a_second_factor_is_demanded_when_adding_or_later(hounsfield, monkeypatc
 
 
 def test_a_second_factor_that_is_not_there_cannot_be_forgotten(hounsfield):
+    assert hounsfield("tenant", "add", "north").status == 0
     for name in ("doc", "nobody"):
         assert hounsfield("user", "second-factor", name, "--reset").status == 1
     assert hounsfield("user", "second-factor", "nobody", "--require").status == 1

@@ -68,7 +68,8 @@ async def test_what_is_put_as_xml_is_read_as_json_and_xml(client):
     assert {**stored, "meta": None} == {**model.parse(RAW), "meta": None}
     for name in ("etag", "last-modified"):
         assert as_json.headers[name] == as_xml.headers[name]
-    assert as_json.headers["vary"] == as_xml.headers["vary"] == "accept, accept-encoding"
+    assert as_json.headers["vary"] == as_xml.headers["vary"]
+    assert {"accept", "accept-encoding"} <= set(as_json.headers["vary"].split(", "))
 
 
 async def test_a_browser_runs_nothing_that_xml_brings(client):
@@ -269,7 +270,7 @@ async def test_what_the_body_of_a_search_says_of_the_form_goes_for_errors_too(cl
 
 
 async def test_a_number_that_is_too_long_is_told_as_that(client):
-    for digits in ("9" * 5000, "1e99999999999999999999"):
+    for digits in ("9" * 5000, "1e99999999999999999999", "1e400", "0e-400"):
         body = RAW.replace(b"70.10", digits.encode())
         refused = await client.post("Observation", content=body, headers={"content-type": JSON})
         assert refused.status_code == 400

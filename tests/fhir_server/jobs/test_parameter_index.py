@@ -13,7 +13,7 @@ from fhir_server.interactions import answer
 from fhir_server.interactions.dispatch import dispatch
 from fhir_server.message import FhirRequest
 from fhir_server.settings import load
-from fhir_server.store.port import Key
+from fhir_server.store.port import Key, Page, Scope
 from resources.outcome import FhirError
 
 EYES = "http://example.org/eyes"
@@ -375,3 +375,100 @@ async def test_what_cannot_be_used_is_kept_and_the_outcome_says_why(caller, more
     assert caller.house.uploaded.record("default", "eyes") is None
     stored = await caller.house.services.store.read(Key("default", "SearchParameter", "eyes"))
     assert stored.body is not None
+
+
+@contextlib.asynccontextmanager
+async def unfollowed(folder, *uploads):
+    """Give a caller where uploads were brought into use, and nobody follows what comes after."""
+    async with opened(folder) as house:
+        for upload in uploads:
+            await Caller(house).put(upload)
+            await Caller(house).task(upload["id"])
+    async with opened(folder, working=False, following=False) as house:
+        yield Caller(house)
+
+
+async def transacted(caller, *wanted):
+    """Send a transaction of resources to put and of references to delete."""
+    entries = [
+        {"request": {"method": "DELETE", "url": one}}
+        if isinstance(one, str)
+        else {"resource": one, "request": {"method": "PUT", "url": f"SearchParameter/{one['id']}"}}
+        for one in wanted
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    return await caller.call("POST", "", bundle)
+
+
+async def followed(house):
+    """Wait until the newest SearchParameter was decided on."""
+    (newest,) = await house.services.store.history(Scope("default", "SearchParameter"), Page(1))
+    async with asyncio.timeout(30):
+        while True:
+            reached = await house.services.documents.get("default", "feeds", "search-parameter")
+            if reached is not None and int(reached.value) >= newest.position:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def found_anew(folder, *urls):
+    """Follow what came, and give the ids that are found as soon as the parameters are in use."""
+    async with opened(folder) as house:
+        caller, found = Caller(house), []
+        await followed(house)
+        for url in urls:
+            await caller.until(url)
+            found.append(await caller.ids(url))
+        return found
+
+
+def of(id_, code):
+    """Give a parameter `id_` with a code, which looks at an extension of its own."""
+    expression = f"Patient.extension.where(url = 'http://example.org/{id_}').value"
+    return {**parameter(id_, expression=expression), "code": code}
+
+
+def wearing(id_, url):
+    extension = [{"url": f"http://example.org/{url}", "valueCode": "blue"}]
+    return {"resourceType": "Patient", "id": id_, "extension": extension}
+
+
+async def test_a_code_is_free_as_soon_as_its_parameter_is_deleted(tmp_path):
+    async with unfollowed(tmp_path, of("m1", "hat")) as caller:
+        await caller.put(wearing("p", "m2"))
+        assert (await caller.call("DELETE", "SearchParameter/m1")).status == 204
+        await caller.put(of("m2", "hat"))
+    assert await found_anew(tmp_path, "Patient?hat=blue") == [["p"]]
+
+
+async def test_a_transaction_may_pass_a_code_on(tmp_path):
+    async with unfollowed(tmp_path, of("m1", "hat")) as caller:
+        await caller.put(wearing("p", "m2"))
+        passed = await transacted(caller, "SearchParameter/m1", of("m2", "hat"))
+        assert passed.status == 200, passed.body
+        taken = await transacted(caller, of("m3", "hat"))
+        assert taken.status == 422
+        retired = {**of("m2", "hat"), "status": "retired"}
+        passed = await transacted(caller, of("m3", "hat"), retired)
+        assert passed.status == 200, passed.body
+        await caller.put(wearing("q", "m3"))
+    assert await found_anew(tmp_path, "Patient?hat=blue") == [["q"]]
+
+
+async def test_a_transaction_may_swap_two_codes(tmp_path):
+    async with unfollowed(tmp_path, of("m1", "hat"), of("m2", "cap")) as caller:
+        await caller.put(wearing("p", "m1"))
+        await caller.put(wearing("q", "m2"))
+        swapped = await transacted(caller, of("m1", "cap"), of("m2", "hat"))
+        assert swapped.status == 200, swapped.body
+    found = await found_anew(tmp_path, "Patient?cap=blue", "Patient?hat=blue")
+    assert found == [["p"], ["q"]]
+
+
+async def test_validation_warns_of_a_code_that_another_has(caller):
+    await caller.put(parameter())
+    await caller.task()
+    again = {**parameter("again"), "code": "eyes"}
+    told = await caller.call("POST", "SearchParameter/$validate", again)
+    issues = json.loads(told.body)["issue"]
+    assert [i["code"] for i in issues if i["severity"] == "warning"] == ["duplicate"]

@@ -46,7 +46,7 @@ class Server:
 
 async def store(server, group):
     totals = Loaded()
-    await Door(server.send).store(group, None, totals)
+    await Door(server.send).store(group, "mark", totals)
     return totals
 
 
@@ -69,7 +69,7 @@ async def test_an_entry_that_cannot_be_done_just_now_breaks_off_and_the_others_c
     totals = Loaded()
     server = Server((422, {}), answered(201, status, 422))
     with pytest.raises(BrokenOff):
-        await Door(server.send).store(group, None, totals)
+        await Door(server.send).store(group, "mark", totals)
     assert (totals.stored, [one.place for one in totals.refused]) == (1, [3])
 
 
@@ -133,7 +133,7 @@ async def test_references_by_query_are_resolved_in_their_order_whatever_stands_b
     )
     async with app.installation(Settings(data=tmp_path / "data"), "http://localhost") as house:
         totals = Loaded()
-        await door_of(house.ours("default")).store(group, None, totals)
+        await door_of(house.ours("default")).store(group, "mark", totals)
     assert totals.stored == 4
     assert [one.place for one in totals.refused] == [3, 4]
     assert totals.refused[0].reason.endswith("(Observation.foo)")

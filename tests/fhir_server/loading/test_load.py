@@ -91,6 +91,25 @@ async def test_a_second_load_passes_over_what_the_first_stored(context, tmp_path
     assert (totals.stored, totals.skipped) == (0, 2)
 
 
+async def test_a_second_load_tells_what_the_first_refused(context, tmp_path):
+    wrong = {**patient("Fir", "b"), "gender": "x"}
+    path = written(tmp_path, patient("Elm", "a"), wrong, patient("Oak"), "{broken\n")
+    first = await loaded(context, path, size=2)
+    second = await loaded(context, path, size=2)
+    assert (first.stored, first.skipped, first.before) == (2, 0, 0)
+    assert (second.stored, second.skipped, second.refused, second.before) == (0, 2, [], 2)
+    assert second.told == first.refused
+
+
+async def test_what_was_refused_of_a_group_that_broke_off_is_told_once(context, tmp_path):
+    wrong = {**patient("Fir", "b"), "gender": "x"}
+    path, state = written(tmp_path, wrong, patient("Elm", "a"), wrong), tmp_path / "state"
+    with pytest.raises(Killed):
+        await loaded(context, path, progress=Forgetful(state, 1), size=2)
+    totals = await loaded(context, path, progress=Progress(state, "store"), size=2)
+    assert (totals.stored, totals.skipped, totals.before, len(totals.refused)) == (0, 1, 1, 1)
+
+
 class Killed(Exception):
     pass
 
@@ -102,11 +121,11 @@ class Forgetful(Progress):
         super().__init__(file, "store")
         self._left = groups
 
-    def advance(self, mark, place):
+    def advance(self, mark, place, refused=()):
         if not self._left:
             raise Killed
         self._left -= 1
-        super().advance(mark, place)
+        super().advance(mark, place, refused)
 
 
 @pytest.mark.parametrize("groups", [0, 1, 2])

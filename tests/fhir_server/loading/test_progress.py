@@ -1,10 +1,11 @@
 """How far loads were: for one target alone, never lower, whoever else loads and whatever the file holds."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fhir_server.loading.progress import Progress
+from fhir_server.loading.progress import Behind, Progress
 
 
 @pytest.fixture
@@ -14,24 +15,24 @@ def file(tmp_path):
 
 def test_what_is_behind_in_one_target_is_not_in_another(file):
     Progress(file, "one").advance("mark", 5)
-    assert Progress(file, "one").done("mark") == 5
-    assert Progress(file, "two").done("mark") == 0
+    assert Progress(file, "one").behind("mark").place == 5
+    assert Progress(file, "two").behind("mark").place == 0
 
 
 def test_a_place_is_never_taken_back(file):
     progress = Progress(file, "one")
     progress.advance("mark", 5)
     progress.advance("mark", 0)
-    assert progress.done("mark") == 5
+    assert progress.behind("mark").place == 5
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a":', b"[1]", b'{"a":"b"}', b"\xff"])
 def test_a_damaged_file_knows_of_nothing_and_is_written_anew(file, content):
     file.write_bytes(content)
     progress = Progress(file, "one")
-    assert progress.done("mark") == 0
+    assert progress.behind("mark").place == 0
     progress.advance("mark", 1)
-    assert Progress(file, "one").done("mark") == 1
+    assert Progress(file, "one").behind("mark").place == 1
 
 
 def test_what_several_keep_at_once_is_kept_of_all(file):
@@ -41,7 +42,7 @@ def test_what_several_keep_at_once_is_kept_of_all(file):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(keep, range(4)))
-    assert [Progress(file, "one").done(f"mark {number}") for number in range(4)] == [20] * 4
+    assert [Progress(file, "one").behind(f"mark {number}").place for number in range(4)] == [20] * 4
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
@@ -51,4 +52,23 @@ def test_what_is_forgotten_is_forgotten_of_the_named_files_in_one_target(file):
         progress.advance("a", 5)
         progress.advance("b", 5)
     one.forget(["a"])
-    assert (one.done("a"), one.done("b"), two.done("a")) == (0, 5, 5)
+    assert (one.behind("a").place, one.behind("b").place, two.behind("a").place) == (0, 5, 5)
+
+
+def test_what_was_refused_is_kept_with_the_first_reasons_and_counted_once(file):
+    progress = Progress(file, "one")
+    progress.advance("mark", 4, [(2, "a"), (2, "b"), (3, "c")])
+    progress.advance("mark", 4, [(2, "a")])
+    progress.advance("mark", 9, [(n, "d" * 1000) for n in range(1000)])
+    behind = Progress(file, "one").behind("mark")
+    assert (behind.place, behind.refused, behind.lines) == (9, 1003, 1002)
+    assert behind.first[:3] == ((2, "a"), (2, "b"), (3, "c"))
+    assert len(behind.first) == 50
+    assert file.stat().st_size < 20_000
+
+
+def test_what_an_earlier_version_kept_is_understood(file):
+    Progress(file, "one").advance("mark", 5)
+    ((name, _),) = json.loads(file.read_bytes()).items()
+    file.write_text(json.dumps({name: 7}))
+    assert Progress(file, "one").behind("mark") == Behind(7)
