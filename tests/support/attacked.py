@@ -212,7 +212,7 @@ def register(data):
         for role in ROLES:
             await subjects.put(DEFAULT, f"a {role}", Subject(role))
 
-    within(Settings(data=data), work)
+    within(Settings(data=data), work, begins=True)
 
 
 _VOLATILE = re.compile(
