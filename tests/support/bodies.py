@@ -24,3 +24,20 @@ def transaction(*resources):
         for r in resources
     ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def search_parameter(id_, expression, **more):
+    """Give a SearchParameter for a token of Patients, whose code is its id."""
+    return {
+        "resourceType": "SearchParameter",
+        "id": id_,
+        "url": f"http://example.org/SearchParameter/{id_}",
+        "name": "Eyes",
+        "status": "active",
+        "description": "The colour of the eyes",
+        "code": id_,
+        "base": ["Patient"],
+        "type": "token",
+        "expression": expression,
+        **more,
+    }

@@ -6,6 +6,7 @@ import json
 import job_world
 import msgspec
 import pytest
+from bodies import search_parameter
 
 from fhir_server.context import Context
 from fhir_server.jobs import job as jobs
@@ -77,19 +78,7 @@ class Process:
 
 
 def parameter(expression="Patient.gender", id_="eyes", **more):
-    made = {
-        "resourceType": "SearchParameter",
-        "id": id_,
-        "url": f"http://example.org/SearchParameter/{id_}",
-        "name": "Eyes",
-        "status": "active",
-        "description": "The colour of the eyes",
-        "code": id_,
-        "base": ["Patient"],
-        "type": "token",
-        "expression": expression,
-    }
-    return {**made, **more}
+    return search_parameter(id_, expression, **more)
 
 
 @pytest.fixture(params=["memory", "sqlite", "mongo"])

@@ -6,6 +6,7 @@ import json
 from urllib.parse import parse_qsl
 
 import pytest
+from bodies import search_parameter
 
 from fhir_server import app
 from fhir_server.access import everything
@@ -25,23 +26,10 @@ def eyed(id_, colour, **more):
 
 
 def parameter(id_="eyes", **more):
-    return {
-        "resourceType": "SearchParameter",
-        "id": id_,
-        "text": {
-            "status": "generated",
-            "div": '<div xmlns="http://www.w3.org/1999/xhtml">Eyes</div>',
-        },
-        "url": f"http://example.org/SearchParameter/{id_}",
-        "name": "Eyes",
-        "status": "active",
-        "description": "The colour of the eyes",
-        "code": id_,
-        "base": ["Patient"],
-        "type": "token",
-        "expression": f"Patient.extension.where(url = '{EYES}').value",
-        **more,
-    }
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">Eyes</div>'
+    expression = f"Patient.extension.where(url = '{EYES}').value"
+    text = {"status": "generated", "div": div}
+    return search_parameter(id_, **{"text": text, "expression": expression} | more)
 
 
 class Caller:
